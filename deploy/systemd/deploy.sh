@@ -1,0 +1,38 @@
+#!/bin/sh
+# deploy.sh RELEASE: put /opt/trip2g/releases/RELEASE in the place of what runs.
+# A release that was there before is a roll-back. Run with systemd 252 (Debian 12).
+set -eu
+root=/opt/trip2g release=/opt/trip2g/releases/${1:?name a release, as in: deploy.sh 2}
+set -a
+. /etc/trip2g.env
+set +a
+exec 9>/run/trip2g-deploy.lock
+flock --nonblock 9 || { echo "Another deploy is under way; wait for it." >&2; exit 1; }
+# The enabled colour is the one that serves, whatever an earlier deploy left behind.
+old=green new=blue
+if systemctl --quiet is-enabled trip2g@blue 2>/dev/null; then old=blue new=green; fi
+fail() {
+    trap - EXIT
+    journalctl --unit "trip2g@$new" --lines 10 --output cat --no-pager >&2 || true
+    systemctl --quiet stop "trip2g@$new" || true
+    echo "The deploy of $release has failed; trip2g@$old is as it was." >&2
+    exit 1
+}
+trap fail EXIT INT TERM HUP
+manage() { runuser -u trip2g -- .venv/bin/python manage.py "$@"; }
+cd "$release"
+if ! [ -e .venv/installed ]; then
+    python3 -m venv --clear .venv
+    .venv/bin/python -m pip install --quiet -r requirements.txt
+    touch .venv/installed
+fi
+manage check --deploy
+[ ! -e "$DATA_DIR/trip2g.sqlite3" ] || manage warmup
+systemctl --quiet stop "trip2g@$new" # an earlier deploy may have left it
+ln -sfn "$release" "$root/$new"
+systemctl start "trip2g@$new" # returns when it is ready
+systemctl --quiet enable "trip2g@$new"
+systemctl --quiet disable "trip2g@$old"
+ln -sfn "$release" "$root/current"
+trap - EXIT INT TERM HUP
+systemctl --quiet stop "trip2g@$old" # returns when it has drained

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Installed as /usr/local/bin/trip2g: manage.py of the release that was deployed last,
+# as the site's user and with its knobs. Run with systemd 252 (Debian 12).
+set -eu
+set -a
+. /etc/trip2g.env
+set +a
+cd /opt/trip2g/current
+exec runuser -u trip2g -- .venv/bin/python manage.py "$@"

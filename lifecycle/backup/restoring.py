@@ -1,0 +1,355 @@
+"""
+The way back: into a new file, checked there, and only then moved into place.
+
+Nothing that exists is ever written over, and nothing is moved while an instance
+lives on the data directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.db import connections
+
+from lifecycle import peers, schema
+from lifecycle.backup import site as sites
+from lifecycle.backup import snapshot, workplace
+from lifecycle.backup.conf import backup_conf
+from lifecycle.backup.directory import sync_folder
+from lifecycle.backup.errors import BackupError, DamagedError, NotNowError
+from lifecycle.backup.manifest import Manifest, name_of, time_of
+from lifecycle.backup.snapshot import Progress
+from lifecycle.backup.store import Store
+from lifecycle.conf import conf
+from lifecycle.logs import quoted
+from lifecycle.slot import WriterSlot
+
+logger = logging.getLogger(__name__)
+
+# SQLite's own files beside a database: one that is left would be taken for part of
+# whatever database comes next.
+SIDECARS = ("-wal", "-shm", "-journal")
+# The name of a fetched database in the folder that is worked in.
+RAW = "database"
+
+Listed = dict[str, dict[str, str]]
+"""The files of a backup: tree, then path in it, then its hash."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """
+    What a restore has done.
+
+    Attributes:
+        manifest: of the backup.
+        skipped: why newer ones were not taken, a line each.
+        files: how many files were brought back; those that were there are not counted.
+        lost: the files that could not be brought back, a line each.
+        seconds: that it took.
+        aside: where the database is that was here before; None when there was none.
+    """
+
+    manifest: Manifest
+    skipped: list[str]
+    files: int
+    lost: list[str]
+    seconds: float
+    aside: Path | None = None
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """
+    Hold the writer slot, with no instance on this data directory.
+
+    Raises:
+        NotNowError: an instance lives, or a command writes.
+    """
+    slot = WriterSlot(conf.data_dir, "manage.py backup restore")
+    living = peers.living(peers.RunDir(conf.data_dir))
+    if living:
+        raise NotNowError(
+            f"Instance {living[0].id} (pid {living[0].record.get('pid')}) lives on "
+            f"{conf.data_dir}: nothing can be restored beside it. Stop it first."
+        )
+    if not slot.try_acquire():
+        raise NotNowError(
+            f"The writer slot is held by {slot.describe_holder()}: nothing can be "
+            "restored now. Try again when it is done."
+        )
+    try:
+        yield
+    finally:
+        slot.release()
+
+
+def restore(
+    progress: Progress,
+    *,
+    at: float | None = None,
+    site: str = "",
+    move_aside: bool = False,
+) -> Restored:
+    """
+    Put the newest backup that verifies in place. For whoever holds the slot `alone`.
+
+    Args:
+        progress: told what is being done.
+        at: take the newest one that was made then or before; None: the newest.
+        site: whose; '' is this data directory's, or the only one in the store.
+        move_aside: whether a database that is here is moved away first; otherwise
+            it is in the way.
+
+    Raises:
+        NotNowError: there is a database, or another backup or restore is at work.
+        BackupError: nothing can be restored; what there was is as it was.
+    """
+    began = time.monotonic()
+    target = conf.database_path
+    there = [path for path in _parts(target) if path.exists()]
+    if there and not move_aside:
+        raise NotNowError(
+            f"{there[0]} is in the way: a restore never writes over a database. Add "
+            "--move-aside to keep it in another folder, or set another DATA_DIR."
+        )
+    with workplace.opened() as work:
+        store = Store()
+        site = choose_site(store, site)
+        manifest, listed, skipped = _fetch_newest(store, site, at, work, progress)
+        files, lost = _fetch_files(
+            store, manifest, listed, work, backup_conf.trees, progress
+        )
+        sites.set_id(site)
+        aside = _move_aside(there) if there else None
+        _put_in_place(work / RAW, target)
+    logger.info("event=backup_restored name=%s files=%d", manifest.name, files)
+    seconds = time.monotonic() - began
+    return Restored(manifest, skipped, files, lost, seconds, aside)
+
+
+def restore_into(
+    folder: Path, progress: Progress, *, at: float | None = None, site: str = ""
+) -> Restored:
+    """
+    Restore into *folder* instead, which must be empty or missing; the site goes on.
+
+    The database gets the name that it has here, each tree of files its own.
+
+    Raises:
+        BackupError: as `restore`.
+    """
+    began = time.monotonic()
+    if folder.exists() and any(folder.iterdir()):
+        raise NotNowError(f"{folder} is not empty: name a folder that is.")
+    with workplace.opened() as work:
+        store = Store()
+        site = choose_site(store, site)
+        manifest, listed, skipped = _fetch_newest(store, site, at, work, progress)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        trees = {name: folder / name for name in backup_conf.trees}
+        files, lost = _fetch_files(store, manifest, listed, work, trees, progress)
+        (folder / "site-id").write_text(f"{site}\n")
+        target = folder / conf.database_path.name
+        # Not by a rename: it may be on another disk.
+        with (work / RAW).open("rb") as reader, target.open("wb") as writer:
+            while chunk := reader.read(1 << 20):
+                writer.write(chunk)
+    return Restored(manifest, skipped, files, lost, time.monotonic() - began)
+
+
+def restore_at_start(progress: Progress) -> Restored | None:
+    """
+    Restore the newest backup where there is no database yet; None when none was made.
+
+    For the master of an instance that starts and holds the slot.
+
+    Raises:
+        BackupError: there are backups, or there may be, and none could be restored:
+            an empty site in its place would be backed up next.
+    """
+    store = Store()
+    here = sites.current()
+    candidates = [here] if here else store.sites()
+    if not any(store.names(site) for site in candidates):
+        logger.info("event=no_backup store=%s", store)
+        return None
+    return restore(progress)
+
+
+def choose_site(store: Store, wanted: str) -> str:
+    """
+    Return whose backups to take.
+
+    Raises:
+        BackupError: *wanted* is another site than this data directory's; or it is not
+            clear which.
+    """
+    here, there = sites.current(), store.sites()
+    if wanted and here and wanted != here:
+        raise BackupError(
+            f"{conf.data_dir} is of site {here}, and {wanted} is another site. Set "
+            "another DATA_DIR to restore that one into."
+        )
+    site = wanted or here
+    if site and site not in there:
+        others = f"; it has those of {', '.join(there)}" if there else ""
+        raise BackupError(f"Backup store {store} has nothing of site {site}{others}.")
+    if site:
+        return site
+    if not there:
+        raise BackupError(
+            f"Backup store {store} is empty. See to BACKUP_STORAGE and its keys."
+        )
+    if len(there) > 1:
+        raise BackupError(
+            f"Backup store {store} has backups of several sites: {', '.join(there)}. "
+            "Name one: manage.py backup restore --site ID."
+        )
+    return there[0]
+
+
+def _fetch_newest(
+    store: Store, site: str, at: float | None, work: Path, progress: Progress
+) -> tuple[Manifest, Listed, list[str]]:
+    """Fetch the newest good backup, less its files; return also what was skipped."""
+    names = [name for name in store.names(site) if at is None or time_of(name) <= at]
+    skipped = []
+    for name in names:
+        try:
+            manifest = store.manifest(site, name)
+            listed = fetch(store, manifest, work, progress)
+        except DamagedError as exc:
+            logger.warning("event=backup_damaged reason=%s", quoted(exc))
+            skipped.append(str(exc))
+        else:
+            return manifest, listed, skipped
+    when = f" of {name_of(at)} or before" if at is not None else ""
+    if skipped:
+        raise BackupError(
+            f"No backup{when} in {store} verifies: {' '.join(skipped)} Nothing was "
+            "replaced."
+        )
+    raise BackupError(f"Backup store {store} has no backup{when} of site {site}.")
+
+
+def fetch(store: Store, manifest: Manifest, work: Path, progress: Progress) -> Listed:
+    """
+    Fetch the database of a backup to *work*, check it there, and return its files.
+
+    Raises:
+        DamagedError: it is not what was backed up, or not sound.
+        BackupError: this code cannot live with its migrations.
+    """
+    raw = work / RAW
+    workplace.need_room(work, manifest.database.size, "the backup")
+    progress(f"fetch {manifest.name}", 0, manifest.database.size)
+    listed = store.get_list(manifest, work / "list")
+    store.get_database(manifest, raw)
+    progress("check", 0, 0)
+    try:
+        snapshot.check(raw)
+    except BackupError as exc:
+        raise DamagedError(f"Backup {manifest.name}: {exc}") from exc
+    with _as_default(raw):
+        unknown = schema.unknown_and_breaking()
+    if unknown:
+        raise BackupError(
+            f"Backup {manifest.name} is newer than this code: it has "
+            f"{', '.join(unknown)}. Use the version that made it, or an older backup "
+            "(--at). Nothing was replaced."
+        )
+    return listed
+
+
+@contextlib.contextmanager
+def _as_default(path: Path) -> Iterator[None]:
+    """Point the default database at *path*, and back."""
+    connection = connections["default"]
+    before = connection.settings_dict["NAME"]
+    connections.close_all()
+    connection.settings_dict["NAME"] = str(path)
+    try:
+        yield
+    finally:
+        connections.close_all()
+        connection.settings_dict["NAME"] = before
+
+
+def _fetch_files(
+    store: Store,
+    manifest: Manifest,
+    listed: Listed,
+    work: Path,
+    trees: dict[str, Path],
+    progress: Progress,
+) -> tuple[int, list[str]]:
+    """
+    Bring the files back that are not here; return how many, and what was lost.
+
+    One picture that is damaged must not keep the database away.
+    """
+    fetched, lost = 0, []
+    for tree, files in listed.items():
+        folder = trees.get(tree)
+        if folder is None:
+            lost.append(f"{len(files)} files of {tree!r}, which is no folder here.")
+            continue
+        for relative, sha256 in files.items():
+            path = folder / relative
+            if path.exists():
+                continue  # its name is its hash
+            progress("files", fetched, manifest.file_count)
+            try:
+                store.get_file(manifest.site, sha256, work / "file")
+            except DamagedError as exc:
+                lost.append(f"{tree}/{relative}: {exc}")
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _move(work / "file", path)
+            fetched += 1
+    for line in lost:
+        logger.error("event=file_lost reason=%s", quoted(line))
+    return fetched, lost
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move *source* to *target*, whole and on disk or not at all."""
+    if source.stat().st_dev != target.parent.stat().st_dev:
+        beside = target.with_name(f".{target.name}.part")
+        beside.write_bytes(source.read_bytes())
+        source = beside
+    with source.open("rb") as file:
+        os.fsync(file.fileno())
+    source.replace(target)
+
+
+def _parts(database: Path) -> list[Path]:
+    return [database, *(Path(f"{database}{suffix}") for suffix in SIDECARS)]
+
+
+def _move_aside(there: list[Path]) -> Path:
+    """Move a database and what belongs to it into a folder of their own."""
+    folder = conf.data_dir / "replaced" / name_of(time.time())
+    folder.mkdir(parents=True, mode=0o700)
+    # The database goes first: one that has lost its log would be opened without it,
+    # and a log that is left is in the way of whatever comes next.
+    for path in there:
+        path.rename(folder / path.name)
+    sync_folder(conf.data_dir)
+    return folder
+
+
+def _put_in_place(raw: Path, target: Path) -> None:
+    """Move the checked database *raw* to *target*, where there is none."""
+    with raw.open("rb") as file:
+        os.fsync(file.fileno())
+    # A link fails where there is something; a rename would replace it.
+    os.link(raw, target)
+    sync_folder(target.parent)

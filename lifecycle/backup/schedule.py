@@ -1,0 +1,63 @@
+"""
+Backups on a schedule: a subsystem of the writer process.
+
+Each is made by a process of its own, at a low priority. It can be ended at any
+moment, so that a handoff does not wait for it; the next holder of the slot makes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+
+from lifecycle.backup import status
+from lifecycle.backup.conf import backup_conf
+from lifecycle.child import Child, django_command
+
+logger = logging.getLogger(__name__)
+
+# A backup is begun up to this share of the interval early or late, so that many
+# sites do not come to one store at the same time.
+_JITTER = 0.05
+# The wait after the first failure, in seconds; it doubles, up to the interval.
+_FIRST_RETRY = 30.0
+# What a backup that is called off gets to clear up, in seconds.
+_PATIENCE = 1.0
+
+
+def run(stop: threading.Event) -> None:
+    """Make backups until *stop* is set. Called in the writer process."""
+    if not backup_conf.is_scheduled:
+        return
+    failures = 0
+    while not stop.wait(_seconds_to_next(failures)):
+        child = Child(
+            [
+                "nice",
+                "--adjustment=5",
+                *django_command(
+                    "backup", "--verbosity=0", "create", "--reason=schedule"
+                ),
+            ]
+        )
+        exit_status = child.wait(stop)
+        if exit_status is None:
+            child.end(_PATIENCE)
+            logger.info("event=backup_called_off")
+            return
+        failures = failures + 1 if exit_status else 0
+
+
+def _seconds_to_next(failures: int) -> float:
+    """Return how long to wait for the next backup, in seconds."""
+    interval = backup_conf.interval
+    if failures:
+        wait = min(interval, _FIRST_RETRY * 2.0 ** (failures - 1))
+        return wait * random.uniform(1 - _JITTER, 1)  # noqa: S311 - no secret
+    last = status.read(backup_conf.status_path).at
+    # A clock that was set back must not put the next one off for ever.
+    due = min(last, time.time()) + interval if last else time.time()
+    jitter = interval * random.uniform(-_JITTER, _JITTER)  # noqa: S311 - no secret
+    return max(0.0, due + jitter - time.time())

@@ -1,0 +1,293 @@
+"""
+The writer slot's life in one instance: ask, take, hold, give, take back.
+
+The protocol is one generator. Each `yield` is a moment in which anything may
+happen elsewhere; whatever it does to the world goes through its port, so that a
+test can run many of them on one clock, lose their messages and kill them at
+any step. What keeps it safe is not here: the lock elects, the epoch protects.
+
+    new instance                           holder
+    ------------                           ------
+    warm, stands by
+    asks, once  ------------------------>  refuses: the new one stays a reader
+                                           its writer process ends the subsystems
+                                           closes admission; its writer process ends
+                                           the tenure in one transaction (holder =
+                                           none, next = the asker, until = now + 5 s)
+                                           unlocks; stands by, forwards writes
+    has the lock: its writer process
+    begins the next epoch, migrates,
+    starts the subsystems
+    ready
+
+What if one dies here?
+  before the lock is free   the holder never noticed, or opens admission again
+  after it is free          the row names a taker that is dead (its own lock file is
+                            free): anybody living takes the lock, the predecessor
+                            among them, within one poll
+  after the epoch began     the kernel frees the lock: as any death of a holder
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Generator, Iterator
+from typing import Protocol
+
+# How long only the asker may take a released slot, in seconds.
+RESERVED_SECONDS = 5.0
+# How long an instance steps aside for a successor at a time, in seconds: enough for
+# one that polls to get the lock. Then it may try: what stands in the database counts,
+# and its writer process looks there. Waiting the whole time out would keep the slot
+# from an instance that gave it away and is given it back at once.
+_ASIDE_SECONDS = 0.25
+# How long the writer process gets to end a tenure before the release is called off.
+RELEASE_TIMEOUT = 4.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Ask:
+    """
+    A request for the slot, as its holder gets it.
+
+    Attributes:
+        asker: the id of the instance that wants it.
+        version: of the asker's code.
+        migrations: those that the asker's code knows, as 'app.name'.
+    """
+
+    asker: str
+    version: str
+    migrations: frozenset[str]
+
+
+class Said(enum.Enum):
+    """What the writer process reports."""
+
+    RUNNING = "running"
+    RESERVED = "reserved"
+    FAILED = "failed"
+    PREPARED = "prepared"
+    RELEASED = "released"
+    RELEASE_FAILED = "release_failed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """
+    A report of the writer process.
+
+    Attributes:
+        epoch: of RUNNING.
+        successor: of RESERVED and RELEASED: who may take the slot next; '' for anybody.
+        until: of RESERVED and RELEASED: how long nobody else may, on the port's clock.
+        reason: of FAILED and RELEASE_FAILED, one line.
+    """
+
+    said: Said
+    epoch: int = 0
+    successor: str = ""
+    until: float = 0.0
+    reason: str = ""
+
+
+# After these the writer process has no tenure, and its copy of the lock is closed.
+_OVER = frozenset({Said.RESERVED, Said.RELEASED, Said.FAILED})
+
+
+class Port(Protocol):
+    """The world, as one instance's tenure sees it. Nothing here blocks."""
+
+    acquire_timeout: float
+
+    def now(self) -> float:
+        """Return the time in seconds."""
+
+    def may_acquire(self) -> bool:
+        """Return whether this instance may take the slot: it is not draining."""
+
+    def should_end(self) -> bool:
+        """Return whether the slot is to be released for good."""
+
+    def lock(self) -> bool:
+        """Try to take the lock; return whether it is ours. Idempotent."""
+
+    def unlock(self) -> None:
+        """Let go of the lock. Idempotent."""
+
+    def ask_holder(self) -> None:
+        """Send whoever holds the slot an Ask, without waiting for the answer."""
+
+    def has_lost_lock(self) -> bool:
+        """Return whether the lock's file was replaced: somebody else may have one."""
+
+    def next_ask(self) -> Ask | None:
+        """Return an Ask that has come in, if any."""
+
+    def answer(self, ask: Ask, refusal: str) -> None:
+        """Answer *ask*: '' is yes, anything else says why not."""
+
+    def objection(self, ask: Ask) -> str:
+        """Return why *ask* cannot be granted; '' when it can."""
+
+    def tell_writer(self, command: str, successor: str = "") -> None:
+        """Tell the writer process to 'take', 'prepare', 'release' or 'resume'."""
+
+    def next_event(self) -> Event | None:
+        """Return what the writer process reports, if anything."""
+
+    def is_living(self, instance: str) -> bool:
+        """Return whether *instance* lives."""
+
+    def set_closing(self, closing: bool) -> None:
+        """Stop, or let go on, the admission of writes."""
+
+    def hold(self, epoch: int) -> None:
+        """Announce that this instance writes under *epoch*; 0: that it does not."""
+
+    def fail(self, reason: str) -> None:
+        """End this instance: the slot is of no use to it."""
+
+
+def tenure(port: Port) -> Iterator[None]:
+    """
+    Run the slot's life in an instance, until it is to end.
+
+    Each step is short; between two steps the caller waits a few milliseconds.
+    Runs in one thread of the master.
+    """
+    if port.may_acquire() and not port.lock():
+        # Once in its life. Afterwards it only takes a lock that is free.
+        port.ask_holder()
+    successor, until = "", 0.0
+    while not port.should_end():
+        is_reserved = port.now() < until and port.is_living(successor)
+        if is_reserved or not port.may_acquire() or not port.lock():
+            # It is ours when a drain began just after it was taken.
+            port.unlock()
+            _refuse_asks(port)
+            yield
+            continue
+        event = yield from _take(port)
+        if event.said is Said.RUNNING:
+            event = yield from _hold(port)
+        if event.said is Said.FAILED:
+            port.fail(event.reason)
+            return
+        # With no successor it was put off: the database was locked, or the lock's
+        # file was replaced. Then this is the next to try.
+        successor = event.successor
+        until = min(event.until, port.now() + _ASIDE_SECONDS)
+        yield
+
+
+def _refuse_asks(port: Port) -> None:
+    while (ask := port.next_ask()) is not None:
+        port.answer(ask, "this instance does not hold the writer slot")
+
+
+def _take(port: Port) -> Generator[None, None, Event]:
+    """
+    Let the writer process begin a tenure; the lock is ours.
+
+    Return what came of it: RUNNING, RESERVED or FAILED. But for RUNNING the
+    lock is free again.
+    """
+    port.tell_writer("take")
+    deadline = port.now() + port.acquire_timeout
+    while True:
+        _refuse_asks(port)
+        event = port.next_event()
+        if event is None and port.now() >= deadline:
+            event = Event(
+                Said.FAILED,
+                reason=f"not ready within {port.acquire_timeout:g} s of taking the slot",
+            )
+        if event is not None and event.said is Said.RUNNING:
+            port.set_closing(False)
+            port.hold(event.epoch)
+            return event
+        if event is not None and event.said in {Said.RESERVED, Said.FAILED}:
+            port.unlock()
+            return event
+        yield
+
+
+def _hold(port: Port) -> Generator[None, None, Event]:
+    """
+    Hold the slot until it is given away, or everything ends.
+
+    Return what the writer process said last. Whatever it was, this instance writes
+    no more, and the lock is free.
+    """
+    while True:
+        event = port.next_event()
+        ask, refusal = None, ""
+        if event is None and (ask := port.next_ask()) is not None:
+            refusal = port.objection(ask)
+            if not refusal:
+                event = yield from _release(port, ask.asker)
+                if event.said not in _OVER or event.successor != ask.asker:
+                    refusal = event.reason or "the slot went to another instance"
+        elif event is None and (port.should_end() or port.has_lost_lock()):
+            event = yield from _release(port, "")
+            if port.should_end() and event.said not in _OVER:
+                # Not ended in the database: the next epoch will do that.
+                event = Event(Said.RELEASED)
+        # The end comes without a release, too: from a writer process that died, or
+        # answered late, after the tenure had been ended in the database.
+        is_over = event is not None and event.said in _OVER
+        if is_over:
+            port.hold(0)
+            port.unlock()
+        elif event is not None and event.said is Said.RUNNING:
+            # The writer process died, and a new one began the next epoch.
+            port.hold(event.epoch)
+        if ask is not None:
+            port.answer(ask, refusal)
+        if event is not None and is_over:
+            return event
+        yield
+
+
+def _release(port: Port, successor: str) -> Generator[None, None, Event]:
+    """
+    Release the slot in two phases; return what the writer process said of it.
+
+    The subsystems end first, while writes go on. Then admission stops, since
+    SQLite's queue is not fair, and the transaction that ends the tenure waits for
+    the writes that run. Called off, admission goes on and nobody has noticed.
+    """
+    for command, done in (("prepare", Said.PREPARED), ("release", Said.RELEASED)):
+        port.set_closing(command == "release")
+        port.tell_writer(command, successor)
+        event = yield from _await_writer(port, done)
+        if event.said in _OVER:
+            return event
+        if event.said is not done:
+            break
+    port.set_closing(False)
+    # Also to a process that has just begun: it may have been told to prepare.
+    port.tell_writer("resume")
+    return event
+
+
+def _await_writer(port: Port, done: Said) -> Generator[None, None, Event]:
+    """Return the report that *done* was, or what came instead of it."""
+    deadline = port.now() + RELEASE_TIMEOUT
+    while port.now() < deadline:
+        event = port.next_event()
+        if event is None:
+            yield
+        elif event.said is Said.RUNNING:
+            # It died and began anew: the release is off.
+            return dataclasses.replace(
+                event, reason="the writer process died during the release"
+            )
+        elif event.said is not Said.PREPARED or done is Said.PREPARED:
+            return event
+    return Event(
+        Said.RELEASE_FAILED,
+        reason=f"the tenure did not end within {RELEASE_TIMEOUT:g} s",
+    )

@@ -1,0 +1,356 @@
+"""Updating: what is known of the notes, after a change; all but the pages."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from itertools import filterfalse
+from typing import TypeGuard
+
+from notes import addresses as addressing
+from notes.dates import changed_at, published_at, read_dates
+from notes.layers import replaced
+from notes.links import is_sheet, lookup_key
+from notes.listings import collect_tags, find_neighbours, sort_into_folders
+from notes.making import Making, Parsing, Vault
+from notes.pages import Entry
+from notes.rendering import RenderedNote
+from notes.site import Facts, Index, Site, Texts
+from notes.sources import AttachmentSource, NoteSource
+from notes.team import Crew, Team
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8}){0,5}")
+
+
+class Update:
+    """
+    What a change makes of all that *old* knows of the notes.
+
+    The steps are to be taken in their order: those of the beginning and `parse`
+    when it is made, then `render`, then `connect`.
+
+    Attributes:
+        paths: all that the change touched.
+        removed: notes that are gone, or not published any more.
+        gone: those, and the sheets that are gone.
+        shown_sheets: the paths of the sheets that published notes use.
+        moved: notes with another address than before, or their first.
+        to_render: notes and sheets whose text may come out otherwise.
+        relisted: notes that other pages list otherwise, by title or address.
+        relinked: notes with other backlinks, by number, title, address or context.
+        reordered: notes whose neighbours are others, or are called otherwise.
+    """
+
+    def __init__(
+        self,
+        old: Site,
+        paths: Iterable[str],
+        notes: Iterable[NoteSource],
+        attachments: Iterable[AttachmentSource],
+        known: Mapping[str, tuple[str, bytes]],
+        crew: Crew,
+    ) -> None:
+        self.old = old
+        self.paths = set(paths)
+        self._sources = {note.path: note for note in notes}
+        self._notes = {
+            path: note for path, note in self._sources.items() if not is_sheet(path)
+        }
+        self._files = {file.path: file for file in attachments}
+        self._crew = crew
+        self._take_sources()
+        self._assign_addresses()
+        self._find_texts()
+        self._parse(known)
+        vault = Vault(self.packed, self.packed_sheets, self.addresses, self.resolver)
+        self.makers = [
+            Making(vault, part) for part in crew.deal(sorted(self.to_render))
+        ]
+
+    def _take_sources(self) -> None:
+        """Put the changed sources in the places of the old ones."""
+        old = self.old
+        self.removed = (self.paths & old.facts.keys()) - self._notes.keys()
+        self.facts = replaced(
+            old.facts,
+            self.removed,
+            {path: _read_facts(note) for path, note in self._notes.items()},
+        )
+        gone = (self.paths & old.attachments.keys()) - self._files.keys()
+        self.gone = self.removed | set(filter(is_sheet, gone))
+        self.attachments = replaced(old.attachments, gone, self._files)
+        self._come_or_gone = {
+            path
+            for path in self.paths
+            if (path in self.facts) != (path in old.facts)
+            or (path in self.attachments) != (path in old.attachments)
+        }
+        # A site that was never built has no folder, not even the vault's own.
+        self.is_other_tree = bool(self._come_or_gone) or not old.folders.counts
+
+    def _assign_addresses(self) -> None:
+        """Give out addresses anew, if any may change."""
+        old, facts = self.old, self.facts
+        self.addresses = old.addresses
+        self.resolver = old.resolver
+        if self.is_other_tree or any(
+            facts[path].wish != old.facts[path].wish for path in self._notes
+        ):
+            self.addresses = addressing.assign_addresses(
+                {path: fact.wish for path, fact in facts.items()}, self.attachments
+            )
+        if self._come_or_gone:
+            there = {
+                path
+                for path in self._come_or_gone
+                if path in facts or path in self.attachments
+            }
+            self.resolver = old.resolver.changed(self._come_or_gone - there, there)
+        self.moved: set[str] = set()
+        if self.addresses is not old.addresses:
+            before, after = old.addresses.notes, self.addresses.notes
+            self.moved = {path for path in after if before.get(path) != after[path]}
+
+    def _find_texts(self) -> None:
+        """Find the notes whose text may come out otherwise."""
+        keys = {lookup_key(path) for path in self._come_or_gone}
+        changed = set(self._sources)
+        texts = self.old.texts
+        suspects: set[str] = set()
+        for key in keys:
+            suspects.update(self.old.askers.get(key, ()))
+        for path in self.moved | changed:
+            suspects.update(self.old.users.get(path, ()))
+        self.to_render = changed | {
+            path
+            for path in suspects
+            if (path in self.facts or (is_sheet(path) and path in self.attachments))
+            and not (
+                (before := texts.of(path)) is not None
+                and keys.isdisjoint(before.lookups)
+                and self.moved.isdisjoint(before.addresses)
+                and changed.isdisjoint(before.contents)
+            )
+        }
+
+    def _parse(self, known: Mapping[str, tuple[str, bytes]]) -> None:
+        packed: dict[str, bytes | None] = {}
+        for path, note in self._sources.items():
+            if path in known and known[path][0] == note.content_hash:
+                packed[path] = known[path][1]
+        unknown = [note for path, note in self._sources.items() if path not in packed]
+        notes = sorted(unknown, key=_size, reverse=True)
+        workers = [Parsing(part) for part in self._crew.deal(notes)]
+        with self._crew.team(workers) as team:
+            parsed: list[tuple[str, bytes | None]] = team.call(
+                "parse",
+                [()] * len(workers),
+                self._crew.reporter(len(notes), "notes parsed"),
+            )
+        packed.update(parsed)
+        sheets = {path: packed.pop(path) for path in list(packed) if is_sheet(path)}
+        self.packed = replaced(self.old.packed, self.removed, packed)
+        self.packed_sheets = replaced(self.old.packed_sheets, self.gone, sheets)
+
+    def render(self, team: Team) -> None:
+        """Render, by a team of the makers."""
+        rendered: list[RenderedNote] = team.call(
+            "render",
+            [()] * len(self.makers),
+            self._crew.reporter(len(self.to_render), "notes"),
+        )
+        self.rendered = replaced(
+            self.old.rendered,
+            self.removed,
+            {note.path: note for note in rendered if not is_sheet(note.path)},
+        )
+        self.sheets = replaced(
+            self.old.sheets,
+            self.gone,
+            {note.path: note for note in rendered if is_sheet(note.path)},
+        )
+        self.texts = Texts(self.rendered, self.sheets)
+        touched = self.to_render | self.gone
+        self.askers = self._turned(self.old.askers, touched, _lookups)
+        self.users = self._turned(self.old.users, touched, _uses)
+
+    def _turned(
+        self,
+        old: Index,
+        touched: Iterable[str],
+        targets: Callable[[Texts, str], AbstractSet[str]],
+    ) -> Index:
+        """Return the index *old* after *touched* notes have other *targets*."""
+        changed: dict[str, set[str]] = {}
+        for path in touched:
+            before = targets(self.old.texts, path)
+            for target in before ^ targets(self.texts, path):
+                if target not in changed:
+                    changed[target] = set(old.get(target, ()))
+                changed[target] ^= {path}
+        empty = {target for target, sources in changed.items() if not sources}
+        return replaced(
+            old,
+            empty,
+            {
+                target: tuple(sorted(sources))
+                for target, sources in changed.items()
+                if sources
+            },
+        )
+
+    def connect(self) -> None:
+        """Bring sheets, titles, backlinks, folders and tags up to date."""
+        self._collect_sheets()
+        self._collect_entries()
+        self._collect_backlinks()
+        self._collect_lists()
+
+    def _collect_sheets(self) -> None:
+        """Find the sheets that notes lead to, also by way of other sheets."""
+        touched = self.to_render | self.gone
+        if not any(
+            is_sheet(path) or sheets_of(texts, path)
+            for path in touched
+            for texts in (self.old.texts, self.texts)
+        ):
+            self.shown_sheets = self.old.shown_sheets
+            return
+        found: set[str] = set()
+        waiting = [
+            sheet
+            for sheet in self.sheets
+            if any(
+                user in self.rendered and sheet in self.rendered[user].attachments
+                for user in self.users.get(sheet, ())
+            )
+        ]
+        while waiting:
+            sheet = waiting.pop()
+            if sheet not in found:
+                found.add(sheet)
+                waiting.extend(sheets_of(self.texts, sheet))
+        self.shown_sheets = frozenset(found)
+
+    def _collect_entries(self) -> None:
+        suspects = set(filterfalse(is_sheet, self.to_render)) | self.moved
+        entries = {
+            path: Entry(self.rendered[path].title, self.addresses.notes[path])
+            for path in suspects
+        }
+        self.entries = replaced(self.old.entries, self.removed, entries)
+        self.relisted = {
+            path
+            for path in suspects | self.removed
+            if self.old.entries.get(path) != self.entries.get(path)
+        }
+
+    def _collect_backlinks(self) -> None:
+        touched = self.to_render | self.moved | self.removed
+        self.relinked: set[str] = set()
+        for path in touched:
+            before = _links(self.old.texts, path)
+            after = _links(self.texts, path)
+            self.relinked |= before ^ after
+            if path in self.relisted:
+                self.relinked |= after
+            old, new = (_contexts(_, path) for _ in (self.old.texts, self.texts))
+            self.relinked |= {
+                target for target in after if old.get(target) != new.get(target)
+            }
+        self.backlinks = self._turned(self.old.backlinks, touched, _links)
+
+    def _collect_lists(self) -> None:
+        old = self.old
+        self.folders = old.folders
+        if self.is_other_tree:
+            self.folders = sort_into_folders(self.facts)
+        self.tags = old.tags
+        if any(
+            _tags(old.rendered, path) != _tags(self.rendered, path)
+            for path in self.to_render | self.removed
+        ):
+            self.tags = collect_tags(self.rendered.values())
+        self._find_neighbours()
+
+    def _find_neighbours(self) -> None:
+        before, after = self.old.addresses.owners, self.addresses.owners
+        folders = {addressing.folder_of(path) for path in self.relisted} | {
+            folder
+            for folder in before.keys() | after.keys()
+            if before.get(folder) != after.get(folder)
+        }
+        new = {
+            path: around
+            for folder in folders
+            for path, around in find_neighbours(
+                folder, self.folders, self.addresses, self.entries
+            ).items()
+        }
+        self.reordered = {
+            path
+            for path, around in new.items()
+            if self.old.neighbours.get(path) != around
+            or not self.relisted.isdisjoint(around)
+        }
+        self.neighbours = replaced(
+            self.old.neighbours,
+            self.removed,
+            {path: new[path] for path in self.reordered},
+        )
+
+
+def _read_facts(note: NoteSource) -> Facts:
+    language = note.properties.get("lang") or note.properties.get("language")
+    return Facts(
+        wish=addressing.read_wish(note),
+        dates=read_dates(note),
+        language=language if _is_language(language) else "",
+        changed_at=changed_at(note),
+        published_at=published_at(note),
+        content_hash=note.content_hash,
+        properties=pickle.dumps(note.properties) if note.properties else b"",
+        modified_at=note.modified_at,
+    )
+
+
+def _is_language(value: object) -> TypeGuard[str]:
+    """Return whether *value* is a language tag, and not 'English' in words."""
+    return isinstance(value, str) and _LANGUAGE.fullmatch(value) is not None
+
+
+def _size(note: NoteSource) -> int:
+    return len(note.body)
+
+
+def _links(texts: Texts, path: str) -> set[str]:
+    note = texts.notes.get(path)
+    return set() if note is None else set(note.links) - {path}
+
+
+def _contexts(texts: Texts, path: str) -> dict[str, str]:
+    note = texts.notes.get(path)
+    return {} if note is None else dict(zip(note.links, note.contexts, strict=True))
+
+
+def _lookups(texts: Texts, path: str) -> AbstractSet[str]:
+    note = texts.of(path)
+    return frozenset() if note is None else note.lookups
+
+
+def _uses(texts: Texts, path: str) -> AbstractSet[str]:
+    note = texts.of(path)
+    return frozenset() if note is None else note.addresses | note.contents
+
+
+def sheets_of(texts: Texts, path: str) -> set[str]:
+    """Return the sheets that the note or sheet at *path* shows or links to."""
+    note = texts.of(path)
+    return set() if note is None else set(filter(is_sheet, note.attachments))
+
+
+def _tags(rendered: Mapping[str, RenderedNote], path: str) -> tuple[str, ...]:
+    note = rendered.get(path)
+    return () if note is None else note.tags

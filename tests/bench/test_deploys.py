@@ -1,0 +1,127 @@
+"""The command that others script against: rows, fields, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bench import rows
+from bench.instance import REPOSITORY
+
+FIELDS = [
+    "row",
+    "deploys",
+    "rate",
+    "reads",
+    "reads_kept",
+    "writes",
+    "writes_kept",
+    "writes_lost",
+    "writes_duplicated",
+    "errors",
+    "idle_race",
+    "p50_ms",
+    "p99_ms",
+    "longest_ms",
+    "skipped",
+]
+ROWS = [
+    "naive-restart",
+    "naive-caddy",
+    "naive-traefik",
+    "traefik",
+    "traefik-retry",
+    "consul-traefik",
+    "nomad-consul-traefik",
+    "caddy",
+    "caddy-tls",
+    "haproxy",
+    "nginx-flip",
+    "kubernetes",
+    "container",
+    "reuseport",
+    "handover",
+    "systemd-bluegreen",
+    "systemd-restart",
+]
+
+
+def deploys(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "bench/deploys.py", *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+
+
+def test_list_names_every_row():
+    done = deploys("--list")
+    assert done.returncode == 0
+    assert done.stdout.split() == ROWS
+
+
+def test_a_row_that_is_not_built_is_skipped_with_its_reason(tmp_path):
+    unbuilt = [name for name in ROWS if name not in rows.ROWS]
+    file = tmp_path / "rows.json"
+    done = deploys("--row", *unbuilt, "--json", str(file), "--check")
+    assert done.returncode == 0
+    for name, result in zip(unbuilt, json.loads(file.read_text()), strict=True):
+        assert list(result) == FIELDS
+        assert result["row"] == name
+        assert result["skipped"] == "not built yet"
+        assert {result[field] for field in FIELDS[3:-1]} == {None}
+        assert f"- {name}: skipped, not built yet" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--row", "no-such-row"],
+        ["--deploys", "0"],
+        ["--rate", "0"],
+        ["--grace", "soon"],
+        ["--vault", "/no/such/folder"],
+    ],
+)
+def test_a_wrong_call_is_refused(arguments):
+    done = deploys(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.process
+def test_a_restart_on_one_socket_keeps_what_a_bare_restart_loses(tmp_path):
+    file, table = tmp_path / "rows.json", tmp_path / "rows.md"
+    done = deploys(
+        *("--row", "naive-restart", "systemd-restart", "--deploys", "1"),
+        *("--rate", "100", "--grace", "1s", "--check"),
+        *("--json", str(file), "--markdown", str(table)),
+    )
+    assert done.returncode == 0, done.stderr
+    naive, systemd = json.loads(file.read_text())
+    assert list(naive) == list(systemd) == FIELDS
+    assert naive["errors"]["refused"] > 0
+    assert naive["reads"] > naive["reads_kept"] > 0
+    assert systemd["errors"] == {}
+    assert systemd["reads"] == systemd["reads_kept"] > 100
+    for result in (naive, systemd):
+        assert result["skipped"] is None
+        assert result["p50_ms"] <= result["p99_ms"] <= result["longest_ms"]
+        assert result["writes_lost"] == result["writes_duplicated"] == 0
+    assert systemd["writes"] == systemd["writes_kept"] > 10
+    assert naive["writes"] > naive["writes_kept"] > 0
+    assert table.read_text() == done.stdout
+    assert "| systemd-restart | 1 | 100 |" in done.stdout
+    for word in (
+        "- Machine: ",
+        "- Software: Python ",
+        "- Date: ",
+        "- Command: `python ",
+    ):
+        assert word in done.stdout

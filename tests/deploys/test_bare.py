@@ -1,0 +1,173 @@
+"""deploy/bare/deploy.sh, from an empty folder to a roll-back, under load."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.instance import bare_environ
+from bench.load import Plan
+from bench.load_process import LoadProcess
+from bench.probes import probe
+from lifecycle import peers
+from tests.deploys.scene import PATIENCE, free_address
+from tests.processes import wait_until
+
+pytestmark = pytest.mark.process
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CODE = ("lifecycle", "notes", "trip2g_site", "manage.py", "gunicorn.conf.py", "deploy")
+
+
+class Server:
+    """A machine's folders: releases, and the data that they share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.public = free_address()
+        self.internal = free_address()
+        self.environ = bare_environ() | {
+            "DATA_DIR": str(self.data),
+            "LISTEN_ADDR": str(self.public),
+            "INTERNAL_LISTEN_ADDR": str(self.internal),
+            "SHUTDOWN_GRACE_PERIOD": "1s",
+            "DEPLOY_TIMEOUT": "60",
+        }
+
+    def release(self, name: str) -> Path:
+        """Put the code into a folder, with this interpreter as its environment."""
+        folder = self.folder / "releases" / name
+        for part in CODE:
+            source = ROOT / part
+            folder.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(
+                    source, folder / part, ignore=shutil.ignore_patterns("__pycache__")
+                )
+            else:
+                shutil.copy(source, folder / part)
+        (folder / ".venv" / "bin").mkdir(parents=True)
+        (folder / ".venv" / "installed").touch()
+        python = folder / ".venv" / "bin" / "python"
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        return folder
+
+    def deploy(self, folder: Path) -> subprocess.CompletedProcess[str]:
+        """Run the script of the release on itself."""
+        return subprocess.run(
+            [folder / "deploy" / "bare" / "deploy.sh", folder],
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def manage(self, folder: Path, *arguments: str) -> str:
+        """Return what a management command of the release in *folder* prints."""
+        return subprocess.run(
+            [folder / ".venv" / "bin" / "python", "manage.py", *arguments],
+            cwd=folder,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stdout
+
+    def status(self) -> dict[str, Any]:
+        """Return what the one that lives says of itself."""
+        (peer,) = self.living()
+        return peers.ask(peers.RunDir(self.data), peer, "/status")
+
+    def living(self) -> list[peers.Peer]:
+        """Return the instances that live."""
+        return peers.living(peers.RunDir(self.data))
+
+
+@pytest.fixture
+def server(tmp_path: Path, uncovered: None) -> Iterator[Server]:
+    """Give folders; whatever was started is gone afterwards."""
+    made = Server(tmp_path)
+    yield made
+    for peer in made.living():
+        os.kill(peer.record["pid"], signal.SIGKILL)
+    wait_until(lambda: not made.living(), 10, "the instances' end")
+
+
+def test_deploys_and_a_roll_back_lose_no_read(server):
+    first, second = server.release("1"), server.release("2")
+    done = server.deploy(first)
+    assert done.returncode == 0, done.stderr
+    plan = Plan(server.public, ["/"], rate=50, grace=1.0, timeout=PATIENCE)
+    with LoadProcess(plan) as load:
+        for folder in (second, first):
+            done = server.deploy(folder)
+            assert done.returncode == 0, done.stderr
+            wait_until(lambda: len(server.living()) == 1, 20, "one instance")
+        report = load.stop()
+    # An empty site's home page is a 200; a release's folder is its name.
+    assert report.lost == []
+    assert report.reads_kept == report.reads > 0
+    assert server.living()[0].record["version"] == "1"
+
+
+def test_the_old_release_may_be_replaced_while_it_runs_and_deleted_while_it_drains(
+    server,
+):
+    """Its processes need none of its files: workers are forked, not started."""
+    first, second = server.release("1"), server.release("2")
+    server.environ["SHUTDOWN_GRACE_PERIOD"] = "3s"
+    assert server.deploy(first).returncode == 0
+    for path in first.rglob("*.py"):
+        path.write_text("raise RuntimeError('another release')\n")
+    shutil.rmtree(first / "notes" / "templates")
+    old = server.status()
+    os.kill(old["workers"][0], signal.SIGKILL)
+    os.kill(old["writer"], signal.SIGKILL)
+    wait_until(
+        lambda: (
+            server.status()["writer"] not in {0, old["writer"]}
+            and server.status()["phase"] == "ready"
+            and len({*server.status()["workers"]} - {old["workers"][0]}) == 2
+        ),
+        30,
+        "a new worker and a new writer process",
+    )
+    assert probe(server.internal, "/healthz", 30).status == 200
+    # The old one does the command's work, and then the writes of the load.
+    token = server.manage(second, "token", "create", "load").strip()
+    plan = Plan(server.public, ["/"], 50, grace=3.0, timeout=PATIENCE, token=token)
+    with LoadProcess(plan) as load:
+        assert server.deploy(second).returncode == 0
+        assert len(server.living()) == 2
+        shutil.rmtree(first)
+        wait_until(lambda: len(server.living()) == 1, 30, "the old one's end")
+        report = load.stop()
+    assert report.lost == []
+    assert report.writes_kept == report.writes > 0
+    log = (server.data / "logs" / "1.log").read_text()
+    assert "Traceback" not in log
+    assert "phase=stopped" in log
+
+
+def test_a_release_that_does_not_start_leaves_the_old_one(server):
+    first, broken = server.release("1"), server.release("2")
+    assert server.deploy(first).returncode == 0
+    (broken / "trip2g_site" / "wsgi.py").write_text("raise RuntimeError('broken')\n")
+    done = server.deploy(broken)
+    assert done.returncode == 1
+    assert "has failed; what ran before runs on." in done.stderr
+    assert [peer.record["version"] for peer in server.living()] == ["1"]

@@ -1,0 +1,361 @@
+"""
+Every file of deploy/ is read by the program that it is for, or by that one's schema.
+
+And what it says of the site is held against the code: knobs, ports, paths, times.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import pytest
+import yaml
+
+from bench import programs, recipes
+from bench.instance import bare_environ
+from bench.recipes import DEPLOY
+from lifecycle.knobs import Knob, duration
+from trip2g_site.knobs import KNOBS
+
+PUBLIC, INTERNAL = "8080", "8081"
+NAMES = {knob.name for knob in KNOBS}
+# What a recipe may set beside knobs.
+OTHER_NAMES = {"PATH", "PYTHONUNBUFFERED"}
+
+
+def read(name: str) -> str:
+    return (DEPLOY / name).read_text(encoding="utf-8")
+
+
+def seconds(text: str) -> float:
+    value = Knob("--any", duration, "", "").read({"--any": text})
+    assert isinstance(value, float)
+    return value
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    done = subprocess.run(
+        [str(one) for one in command],
+        cwd=cwd,
+        env=bare_environ() | {"HOME": str(cwd or "/nonexistent")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def skip_without(*names: str) -> None:
+    if (reason := programs.missing(*names)) is not None:
+        pytest.skip(reason)
+
+
+# -- read by the program that it is for ---------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["caddy/Caddyfile", "container/Caddyfile"])
+def test_caddy_takes_its_file(name, tmp_path):
+    skip_without("caddy")
+    file = recipes.install(name, tmp_path / "Caddyfile", {})
+    said = run(programs.get("caddy"), "validate", "--config", file, cwd=tmp_path)
+    assert "Valid configuration" in said
+    # Nothing to be formatted either: 'caddy fmt' ends with 1 when there is.
+    run(programs.get("caddy"), "fmt", "--diff", file, cwd=tmp_path)
+
+
+def test_haproxy_takes_its_file(tmp_path):
+    skip_without("haproxy")
+    file = recipes.install(
+        "haproxy/haproxy.cfg", tmp_path / "haproxy.cfg", {"/run/haproxy": str(tmp_path)}
+    )
+    said = run(programs.get("haproxy"), "-c", "-f", file)
+    assert "[WARNING]" not in said
+
+
+def test_nginx_takes_its_file(tmp_path):
+    skip_without("nginx")
+    recipes.install("nginx/trip2g-upstream.conf", tmp_path / "upstream.conf", {})
+    file = recipes.install(
+        "nginx/nginx.conf",
+        tmp_path / "nginx.conf",
+        {
+            "/run/nginx.pid": f"{tmp_path}/nginx.pid",
+            "/var/log/nginx/error.log": f"{tmp_path}/error.log",
+            "/etc/nginx/trip2g-upstream.conf": f"{tmp_path}/upstream.conf",
+        },
+    )
+    run(programs.get("nginx"), "-t", "-q", "-c", file, "-p", tmp_path, "-e", "stderr")
+
+
+def test_consul_takes_its_files(tmp_path):
+    skip_without("consul")
+    for name in ("consul.hcl", "blue.hcl", "green.hcl"):
+        recipes.install(f"consul/{name}", tmp_path / name, {})
+    said = run(programs.get("consul"), "validate", tmp_path)
+    assert "Configuration is valid!" in said
+
+
+def test_kubernetes_takes_its_manifest():
+    run(
+        programs.get("kubernetes-validate"),
+        *("--strict", "--kubernetes-version", "1.31"),
+        DEPLOY / "kubernetes/trip2g.yaml",
+    )
+
+
+SCRIPTS = sorted(str(path.relative_to(DEPLOY)) for path in DEPLOY.rglob("*.sh"))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_is_a_script(name):
+    path = DEPLOY / name
+    run("sh", "-n", path)
+    assert os.access(path, os.X_OK)
+    assert "set -eu" in path.read_text()
+
+
+# -- says what the code says --------------------------------------------------------
+
+
+def documents() -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of every file of deploy/."""
+    for path in sorted(DEPLOY.rglob("*")):
+        if path.is_file():
+            yield str(path.relative_to(DEPLOY)), path.read_text(encoding="utf-8")
+
+
+def test_every_recipe_says_what_it_was_run_with():
+    told = re.compile(r"[Rr]un with|not run|Validated with|Tried with")
+    assert [name for name, text in documents() if not told.search(text)] == []
+
+
+def environments() -> dict[str, Mapping[str, str]]:
+    """Return the variables that each recipe gives to the site."""
+    compose = yaml.safe_load(read("container/compose.yaml"))
+    pod, _ = kubernetes_pod()
+    job = nomad_task()
+    return {
+        **{
+            name: recipes.environment(name)
+            for name in (
+                *("systemd/trip2g.env", "two-addresses/trip2g-blue.env"),
+                "two-addresses/trip2g-green.env",
+            )
+        },
+        "container/Containerfile": dict(
+            re.findall(
+                r"^(?:ENV|   ) +([A-Z_]+)=(\S+)", read("container/Containerfile"), re.M
+            )
+        ),
+        "container/compose.yaml": compose["x-trip2g"]["environment"],
+        "kubernetes/trip2g.yaml": {one["name"]: one["value"] for one in pod["env"]},
+        "nomad/trip2g.nomad.hcl": job["env"][0],
+        "fly/fly.toml": tomllib.loads(read("fly/fly.toml"))["env"],
+    }
+
+
+def kubernetes_pod() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the container of the pod, and the pod."""
+    _, deployment, _ = yaml.safe_load_all(read("kubernetes/trip2g.yaml"))
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    return container, pod
+
+
+def unquoted(value: Any) -> Any:
+    return value.strip('"') if isinstance(value, str) else value
+
+
+def blocks(value: Any) -> Any:
+    """Return *value* without the marks that python-hcl2 leaves, and strings unquoted."""
+    if isinstance(value, dict):
+        return {
+            unquoted(key): blocks(inner)
+            for key, inner in value.items()
+            if key != "__is_block__"
+        }
+    return (
+        [blocks(one) for one in value] if isinstance(value, list) else unquoted(value)
+    )
+
+
+def nomad_job() -> dict[str, Any]:
+    (job,) = blocks(hcl2.loads(read("nomad/trip2g.nomad.hcl")))["job"]
+    return dict(next(iter(job.values())))
+
+
+def nomad_group() -> dict[str, Any]:
+    (group,) = nomad_job()["group"]
+    return dict(next(iter(group.values())))
+
+
+def nomad_task() -> dict[str, Any]:
+    (task,) = nomad_group()["task"]
+    return dict(next(iter(task.values())))
+
+
+def test_every_variable_is_a_knob_and_parses():
+    for name, variables in environments().items():
+        assert variables, name
+        assert {*variables} <= NAMES | OTHER_NAMES, name
+        for knob in KNOBS:
+            if knob.name in variables:
+                value = re.sub(r"\$\{\w+:-(.*)\}", r"\1", variables[knob.name])
+                knob.read({knob.name: value})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("caddy/Caddyfile", "haproxy/haproxy.cfg", "traefik/dynamic.yml"),
+        *("consul/blue.hcl", "consul/green.hcl", "container/Caddyfile"),
+    ],
+)
+def test_a_balancer_asks_readyz_on_the_internal_port_and_sends_readers_to_the_public_one(
+    name,
+):
+    text = re.sub(r"#.*", "", read(name))
+    assert set(re.findall(r"/(?:livez|readyz|healthz)\b", text)) == {"/readyz"}
+    # Every number that can be a port of the site is one of its two.
+    ports = set(re.findall(r"\b8\d{3}\b", text))
+    assert ports == {PUBLIC, INTERNAL}
+    defaults = {knob.name: knob.default for knob in KNOBS}
+    assert defaults["LISTEN_ADDR"].endswith(f":{PUBLIC}")
+    assert defaults["INTERNAL_LISTEN_ADDR"].endswith(f":{INTERNAL}")
+
+
+def test_the_two_colours_have_one_address_each_in_every_recipe():
+    for name in (*("caddy/Caddyfile", "haproxy/haproxy.cfg", "traefik/dynamic.yml"),):
+        text = read(name)
+        for colour in ("blue", "green"):
+            environ = recipes.environment(f"two-addresses/trip2g-{colour}.env")
+            assert environ["LISTEN_ADDR"] in text, (name, colour)
+    for colour in ("blue", "green"):
+        environ = recipes.environment(f"two-addresses/trip2g-{colour}.env")
+        host = environ["LISTEN_ADDR"].partition(":")[0]
+        assert environ["INTERNAL_LISTEN_ADDR"] == f"{host}:{INTERNAL}"
+        assert f'address = "{host}"' in read(f"consul/{colour}.hcl")
+
+
+def test_no_balancer_sends_a_write_again_by_its_settings():
+    assert "http-request disable-l7-retry unless METH_GET" in read(
+        "haproxy/haproxy.cfg"
+    )
+    assert "proxy_next_upstream off;" in read("nginx/nginx.conf")
+    for name in ("caddy/Caddyfile", "container/Caddyfile"):
+        assert "lb_retry_match" not in re.sub(r"#.*", "", read(name))
+
+
+def test_nomad_gives_a_deploy_the_time_that_it_takes():
+    group, task = nomad_group(), nomad_task()
+    (environ,) = task["env"]
+    grace = seconds(environ["SHUTDOWN_GRACE_PERIOD"])
+    timeout = seconds(environ["SHUTDOWN_TIMEOUT"])
+    assert grace == 6
+    assert seconds(task["kill_timeout"]) == 20 > grace + timeout
+    assert task["kill_signal"] == "SIGTERM"
+    (update,) = nomad_job()["update"]
+    assert (update["canary"], update["auto_promote"]) == (1, True)
+    assert seconds(update["min_healthy_time"]) == 5
+    (service,) = group["service"]
+    (check,) = service["check"]
+    assert check["path"] == "/readyz"
+    assert (service["port"], check["port"]) == (int(PUBLIC), int(INTERNAL))
+    assert [check[key] for key in ("interval", "timeout")] == ["2s", "1s"]
+    # Traefik is told the same by Nomad as by Consul, whichever of the two registers.
+    assert service["tags"] == service["canary_tags"]
+    told = blocks(hcl2.loads(read("consul/blue.hcl")))["service"][0]["tags"]
+    assert service["tags"] == told
+    refresh = yaml.safe_load(read("consul/traefik.yml"))["providers"]["consulCatalog"]
+    assert refresh["refreshInterval"] == "5s"
+
+
+def test_kubernetes_gives_a_rollout_the_time_that_it_takes():
+    container, pod = kubernetes_pod()
+    environ = {one["name"]: one["value"] for one in container["env"]}
+    grace = seconds(environ["SHUTDOWN_GRACE_PERIOD"])
+    timeout = seconds(environ["SHUTDOWN_TIMEOUT"])
+    assert pod["terminationGracePeriodSeconds"] > grace + timeout
+    readiness = container["readinessProbe"]
+    assert grace > readiness["periodSeconds"] * readiness["failureThreshold"]
+    ports = {one["name"]: str(one["containerPort"]) for one in container["ports"]}
+    assert ports == {"public": PUBLIC, "internal": INTERNAL}
+    paths = {
+        name: (container[name]["httpGet"]["path"], container[name]["httpGet"]["port"])
+        for name in ("startupProbe", "readinessProbe", "livenessProbe")
+    }
+    assert paths == {
+        "startupProbe": ("/livez", "internal"),
+        "readinessProbe": ("/readyz", "internal"),
+        "livenessProbe": ("/livez", "internal"),
+    }
+    claim, deployment, service = yaml.safe_load_all(read("kubernetes/trip2g.yaml"))
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    strategy = deployment["spec"]["strategy"]["rollingUpdate"]
+    assert strategy == {"maxUnavailable": 0, "maxSurge": 1}
+    (term,) = pod["affinity"]["podAffinity"][
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert term["labelSelector"]["matchLabels"] == labels == service["spec"]["selector"]
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert {one["mountPath"] for one in container["volumeMounts"]} == {"/data", "/tmp"}
+
+
+def test_the_image_runs_as_the_user_that_kubernetes_names():
+    text = read("container/Containerfile")
+    _, pod = kubernetes_pod()
+    user = pod["securityContext"]["runAsUser"]
+    assert f"USER {user}:{user}" in text
+    assert f"EXPOSE {PUBLIC} {INTERNAL}" in text
+    assert text.count("\nFROM ${PYTHON}") == 2
+    assert 'ENTRYPOINT ["python", "manage.py"]' in text
+
+
+def test_compose_stops_a_container_later_than_it_ends_by_itself():
+    compose = yaml.safe_load(read("container/compose.yaml"))
+    shared = compose["x-trip2g"]
+    environ = shared["environment"]
+    timeout = seconds(environ["SHUTDOWN_TIMEOUT"])
+    grace = re.sub(r"\$\{\w+:-(.*)\}", r"\1", environ["SHUTDOWN_GRACE_PERIOD"])
+    assert seconds(shared["stop_grace_period"]) > seconds(grace) + timeout
+    for colour in ("blue", "green"):
+        assert compose["services"][colour]["stop_grace_period"] == "30s"
+        assert f"{colour}:{PUBLIC}" in read("container/Caddyfile")
+
+
+def test_fly_has_the_ports_of_the_site_and_ends_later_than_a_drain():
+    fly = tomllib.loads(read("fly/fly.toml"))
+    assert fly["http_service"]["internal_port"] == int(PUBLIC)
+    assert fly["checks"]["readyz"]["port"] == int(INTERNAL)
+    assert fly["checks"]["readyz"]["path"] == "/readyz"
+    environ = fly["env"]
+    drain = seconds(environ["SHUTDOWN_GRACE_PERIOD"]) + seconds(
+        environ["SHUTDOWN_TIMEOUT"]
+    )
+    assert fly["kill_timeout"] > drain
+    assert fly["kill_signal"] == "SIGTERM"
+    (check,) = fly["http_service"]["checks"]
+    assert check["headers"]["Host"] in environ["PUBLIC_URL"]
+    assert (DEPLOY / "fly" / fly["build"]["dockerfile"]).exists()
+
+
+def test_probes_that_recipes_name_are_those_that_there_are():
+    named = {
+        path
+        for _, text in documents()
+        for path in re.findall(r"/(?:livez|readyz|healthz)\b", text)
+    }
+    assert named
+    assert named <= {"/livez", "/readyz", "/healthz"}

@@ -1,0 +1,130 @@
+"""Workers that die, freeze or hang, and a master that is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from bench.probes import Poller
+from tests.deploys.scene import address_of, get, wait_gone
+from tests.processes import wait_until
+
+pytestmark = pytest.mark.process
+
+
+def test_a_killed_worker_is_replaced_and_the_instance_stays_ready(scene, listener):
+    instance = scene.start(listener=listener)
+    before = set(scene.workers(instance))
+    assert len(before) == 2
+    killed = min(before)
+    with Poller(instance.internal, "/readyz") as readyz:
+        os.kill(killed, signal.SIGKILL)
+        after = wait_until(
+            lambda: (
+                set(now)
+                if len(now := scene.workers(instance)) == 2 and killed not in now
+                else set()
+            ),
+            20,
+            "a new worker",
+        )
+    assert len(after & before) == 1
+    assert {one.status for one in readyz.seen} == {200}
+    assert get(address_of(listener))[0].status == 200
+
+
+def test_stopped_workers_turn_readiness_off_and_are_replaced(scene, listener):
+    instance = scene.start(listener=listener)
+    frozen = scene.workers(instance)
+    with Poller(instance.internal, "/livez") as livez:
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        stopped_at = time.monotonic()
+        wait_until(lambda: instance.probe("/readyz").status == 503, 10, "/readyz 503")
+        unready_after = time.monotonic() - stopped_at
+        seen = instance.probe("/readyz")
+        assert (seen.status, seen.text) == (503, "workers: 0 of 2 answer")
+        wait_until(
+            lambda: len(now := scene.workers(instance)) == 2 and not {*now} & {*frozen},
+            30,
+            "two new workers",
+        )
+        instance.wait_ready()
+    assert unready_after <= 5
+    assert {one.status for one in livez.seen} == {200}
+    assert get(address_of(listener))[0].status == 200
+
+
+def test_threads_that_all_hang_turn_readiness_off(scene, listener):
+    instance = scene.start(
+        listener=listener, THREADS="2", WORKERS="2", SHUTDOWN_TIMEOUT="1s"
+    )
+    workers = {str(pid) for pid in scene.workers(instance)}
+
+    def stuck() -> bool:
+        """Whether both threads of both workers hang; send one more, if not."""
+        names = [path.name.split("-") for path in scene.data_dir.glob("stuck-*")]
+        threads = {(pid, thread) for _, pid, thread in names}
+        if len(threads) == 4:
+            return {pid for pid, _ in threads} == workers
+        client = socket.create_connection(listener.getsockname())
+        clients.enter_context(client)
+        client.sendall(b"GET /stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return False
+
+    with contextlib.ExitStack() as clients, Poller(instance.internal, "/livez") as live:
+        wait_until(stuck, 20, "every thread hanging")
+        stuck_at = time.monotonic()
+        wait_until(lambda: instance.probe("/readyz").status == 503, 10, "/readyz 503")
+        unready_after = time.monotonic() - stuck_at
+        seen = instance.probe("/readyz")
+        assert (seen.status, seen.text) == (503, "workers: 0 of 2 answer")
+        assert unready_after <= 5
+        assert {one.status for one in live.seen} == {200}
+        instance.send(signal.SIGTERM)
+        instance.wait(timeout=20)
+    assert instance.group_pids() == []
+
+
+def test_one_hung_worker_of_two_leaves_the_instance_ready(scene, listener):
+    instance = scene.start(listener=listener)
+    first, *_ = scene.workers(instance)
+    os.kill(first, signal.SIGSTOP)
+    with Poller(instance.internal, "/readyz") as readyz:
+        wait_gone([first], 30)  # gunicorn's time-out
+    assert {one.status for one in readyz.seen} == {200}
+
+
+def test_a_killed_master_takes_its_workers_along_and_frees_the_slot(scene, listener):
+    first = scene.start(listener=listener)
+    family = first.group_pids()
+    assert len(family) == 4  # master, two workers, the writer
+    first.send(signal.SIGKILL)
+    first.wait()
+    wait_gone(family, 2)
+    second = scene.start(listener=listener)
+    assert scene.status(second)["holds_slot"]
+    assert get(address_of(listener))[0].status == 200
+    run_dir = scene.data_dir / "run"
+    left = {path.name.split(".")[0] for path in run_dir.iterdir()}
+    assert left == {scene.status(second)["id"]}, "files of the dead instance are left"
+
+
+def test_an_orphaned_worker_holds_no_lock(scene, listener):
+    """A worker that outlives its master, here frozen, does not keep the slot."""
+    first = scene.start(listener=listener)
+    frozen = scene.workers(first)
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    first.send(signal.SIGKILL)
+    first.wait()
+    second = scene.start(listener=listener)
+    assert scene.status(second)["holds_slot"]
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+    wait_gone(frozen, 5)

@@ -1,0 +1,44 @@
+"""The sample's three pages."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from tests.lifecycle.sample.models import Entry
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("home")
+
+
+def slow(request: HttpRequest) -> HttpResponse:
+    time.sleep(float(request.GET["seconds"]))
+    return HttpResponse("slow")
+
+
+def entries(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(Entry.objects.count()))
+
+
+def process(request: HttpRequest) -> HttpResponse:
+    """Answer with what this worker has open, as the kernel sees it."""
+    links = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names, not paths
+        try:
+            links.append(os.readlink(f"/proc/self/fd/{name}"))  # noqa: PTH115
+        except FileNotFoundError:
+            continue  # the listing's own
+    return HttpResponse(json.dumps({"pid": os.getpid(), "open": sorted(links)}))
+
+
+urlpatterns = [
+    path("", home),
+    path("slow", slow),
+    path("entries", entries),
+    path("process", process),
+]

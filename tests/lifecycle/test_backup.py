@@ -1,0 +1,609 @@
+"""Backups of a site in a directory: made, damaged, pruned, and brought back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from lifecycle import locks
+from lifecycle.backup import (
+    creating,
+    manifest,
+    packing,
+    pruning,
+    restoring,
+    schedule,
+    status,
+)
+from lifecycle.backup.errors import BackupError
+from lifecycle.backup.store import Store
+from lifecycle.health import Backup
+from lifecycle.slot import WriterSlot
+
+
+def silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+class Site:
+    """A data directory with a database and files, and a store beside it."""
+
+    def __init__(self, database: Path, store: Path) -> None:
+        self.database = database
+        self.data_dir = database.parent
+        self.store = store
+        self.files = self.data_dir / "files"
+
+    def write(self, text: str) -> None:
+        with contextlib.closing(sqlite3.connect(self.database)) as raw, raw:
+            raw.execute("CREATE TABLE IF NOT EXISTS words (word TEXT)")
+            raw.execute("INSERT INTO words VALUES (?)", (text,))
+
+    def words(self, database: Path | None = None) -> list[str]:
+        path = database or self.database
+        with contextlib.closing(sqlite3.connect(path)) as raw:
+            return [word for (word,) in raw.execute("SELECT word FROM words")]
+
+    def add_file(self, content: bytes) -> str:
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = self.files / sha256[:2] / sha256
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return sha256
+
+    def back_up(self) -> manifest.Manifest:
+        return creating.create("command", silent)
+
+    def restore(self, **options: Any) -> restoring.Restored:
+        with restoring.alone():
+            return restoring.restore(silent, **options)
+
+    def lose(self) -> None:
+        """Lose the database and the files."""
+        for path in self.data_dir.glob(f"{self.database.name}*"):
+            path.unlink()
+        for path in self.files.rglob("*"):
+            if path.is_file():
+                path.unlink()
+
+    def names(self) -> list[str]:
+        (folder,) = [path for path in self.store.iterdir() if path.is_dir()]
+        return sorted(path.name for path in folder.iterdir() if path.name != "files")
+
+    def stored(self, pattern: str) -> list[Path]:
+        return sorted(self.store.glob(pattern))
+
+    def work(self) -> Path:
+        return self.data_dir / "backup-work"
+
+
+@pytest.fixture
+def site(guarded: Path, tmp_path: Path, settings: Any) -> Iterator[Site]:
+    made = Site(guarded, tmp_path / "store")
+    settings.STORAGES = {
+        "backups": {
+            "BACKEND": "lifecycle.backup.directory.DirectoryStorage",
+            "OPTIONS": {"location": str(made.store)},
+        }
+    }
+    settings.LIFECYCLE_BACKUP_TREES = {"files": made.files}
+    settings.LIFECYCLE_SIMPLE_BACKUP = True
+    made.write("first")
+    yield made
+    assert not made.work().exists()
+
+
+def command(*arguments: str) -> str:
+    return str(call_command("backup", *arguments))
+
+
+def fails(*arguments: str) -> tuple[int, str]:
+    with pytest.raises(CommandError) as caught:
+        call_command("backup", *arguments)
+    assert "\n" not in str(caught.value)
+    return caught.value.returncode, str(caught.value)
+
+
+def damage(path: Path, change: Callable[[bytearray], None]) -> None:
+    content = bytearray(path.read_bytes())
+    change(content)
+    path.write_bytes(bytes(content))
+
+
+def flip(content: bytearray) -> None:
+    content[len(content) // 2] ^= 1
+
+
+def cut(content: bytearray) -> None:
+    del content[len(content) // 2 :]
+
+
+def test_a_backup_is_restored_as_it_was(site: Site) -> None:
+    sha256 = site.add_file(b"a picture")
+    made = site.back_up()
+    site.write("second")
+    assert (made.file_count, made.file_bytes) == (1, 9)
+    assert "lifecycle.0001_initial" in made.migrations
+    with contextlib.closing(sqlite3.connect(site.database)) as raw:
+        wanted = [line for line in raw.iterdump() if "second" not in line]
+    site.lose()
+    restored = site.restore()
+    assert (restored.manifest, restored.files, restored.skipped) == (made, 1, [])
+    with contextlib.closing(sqlite3.connect(site.database)) as raw:
+        assert list(raw.iterdump()) == wanted
+    assert (site.files / sha256[:2] / sha256).read_bytes() == b"a picture"
+    # Nobody else may read what is in there.
+    for path in (site.store, *site.store.rglob("*")):
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_snapshot_is_of_one_moment_while_others_write(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(sqlite3.connect(site.database)) as raw, raw:
+        raw.execute("CREATE TABLE ballast (b BLOB)")
+        raw.executemany(
+            "INSERT INTO ballast VALUES (?)", [(os.urandom(4096),) for _ in range(600)]
+        )
+    monkeypatch.setattr("lifecycle.backup.snapshot._STEP_PAGES", 100)
+    steps = 0
+
+    def write(what: str, done: int, total: int) -> None:
+        nonlocal steps
+        if what == "snapshot":
+            steps += 1
+            # A reader in the way, or a backup that begins again, would never end here.
+            assert steps < 50
+            site.write(f"during {steps}")
+
+    creating.create("command", write)
+    assert steps >= 3
+    during = site.words()
+    assert len(during) == steps + 1
+    site.restore(move_aside=True)
+    assert site.words() == ["first"]
+
+
+def test_each_file_is_stored_once(site: Site) -> None:
+    site.add_file(b"one")
+    site.back_up()
+    (stored,) = site.stored("*/files/*")
+    before = stored.stat().st_mtime_ns
+    site.add_file(b"two")
+    assert site.back_up().file_count == 2
+    assert len(site.stored("*/files/*")) == 2
+    assert stored.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("part", ["database.zst", "files.json.zst", "manifest.json"])
+@pytest.mark.parametrize("change", [flip, cut, bytearray.clear])
+def test_a_damaged_backup_is_passed_over_for_the_one_before(
+    site: Site, part: str, change: Callable[[bytearray], None]
+) -> None:
+    good = site.back_up()
+    site.write("second")
+    bad = site.back_up()
+    site.write("third")
+    damage(next(site.store.glob(f"*/{bad.name}/{part}")), change)
+    with pytest.raises(SystemExit) as caught:
+        command("verify")
+    assert caught.value.code == 1
+    restored = site.restore(move_aside=True)
+    assert restored.manifest.name == good.name
+    (line,) = restored.skipped
+    assert line.startswith(f"Backup {bad.name}")
+    assert site.words() == ["first"]
+    # And what was here is where it says.
+    assert restored.aside is not None
+    assert site.words(restored.aside / site.database.name)[-1] == "third"
+
+
+@pytest.mark.parametrize("change", [flip, cut, Path.unlink])
+def test_a_damaged_file_is_named_and_does_not_keep_the_database_away(
+    site: Site, change: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sha256 = site.add_file(b"a picture")
+    site.back_up()
+    (stored,) = site.stored("*/files/*")
+
+    def break_it() -> None:
+        change(stored) if change is Path.unlink else damage(stored, change)
+
+    break_it()
+    # It is here, so that it can be stored again.
+    command("verify")
+    assert stored.read_bytes() == b"a picture"
+    break_it()
+    site.lose()
+    with pytest.raises(SystemExit):
+        command("verify")
+    code, line = fails("restore")
+    assert (code, line) == (1, "The database is restored; 1 files are not.")
+    assert f"files/{sha256[:2]}/{sha256}: File {sha256} is" in capsys.readouterr().err
+    assert site.words() == ["first"]
+    assert not [path for path in site.files.rglob("*") if path.is_file()]
+
+
+def test_when_none_verifies_nothing_is_replaced(site: Site) -> None:
+    made = site.back_up()
+    damage(next(site.store.glob("*/*/database.zst")), flip)
+    code, line = fails("restore", "--move-aside")
+    assert code == 1
+    assert line.startswith(f"No backup in {site.store} verifies: Backup {made.name}: ")
+    assert line.endswith("Nothing was replaced.")
+    assert site.words() == ["first"]
+
+
+def test_a_backup_of_another_site_is_refused(
+    site: Site, tmp_path: Path, settings: Any
+) -> None:
+    made = site.back_up()
+    (folder,) = [path for path in site.store.iterdir() if path.is_dir()]
+    # Copied in the store from one site to another: its manifest still says whose.
+    other = site.store / "0123456789abcdef"
+    folder.rename(other)
+    code, line = fails("restore", "--move-aside")
+    assert code == 1
+    assert line.startswith(f"Backup store {site.store} has nothing of site ")
+    assert "it has those of 0123456789abcdef" in line
+    code, line = fails("restore", "--move-aside", "--site", other.name)
+    assert (code, "is another site" in line) == (1, True)
+    (site.data_dir / "site-id").unlink()
+    code, line = fails("restore", "--move-aside")
+    assert (code, f"Backup {made.name} is of another site" in line) == (1, True)
+    assert site.words() == ["first"]
+    # Two sites in one store: a new data directory must say which.
+    other.rename(folder)
+    other.mkdir()
+    code, line = fails("restore", "--move-aside")
+    assert (code, "backups of several sites" in line) == (1, True)
+    assert site.restore(site=folder.name, move_aside=True).manifest == made
+
+
+def test_a_restore_never_writes_over_a_database_or_beside_an_instance(
+    site: Site,
+) -> None:
+    site.back_up()
+    code, line = fails("restore")
+    assert code == 3
+    assert line.startswith(f"{site.database} is in the way")
+    holder = WriterSlot(site.data_dir, "instance abc")
+    assert holder.try_acquire()
+    code, line = fails("restore", "--move-aside")
+    assert (code, "held by instance abc" in line) == (3, True)
+    holder.release()
+    # A log that is left would be taken for part of what is restored.
+    site.lose()
+    left = Path(f"{site.database}-wal")
+    left.write_bytes(b"x")
+    code, line = fails("restore")
+    assert (code, line.startswith(f"{left} is in the way")) == (3, True)
+    site.restore(move_aside=True)
+    assert site.words() == ["first"]
+    assert not left.exists()
+
+
+def test_a_time_chooses_the_newest_of_then_or_before(site: Site) -> None:
+    made = []
+    for word in ("second", "third", "fourth"):
+        made.append(site.back_up())
+        site.write(word)
+    for each, words in zip(made, (1, 2, 3), strict=True):
+        restored = site.restore(at=manifest.parse_time(each.name), move_aside=True)
+        assert restored.manifest == each
+        assert len(site.words()) == words
+    code, line = fails("restore", "--move-aside", "--at", "2000-01-01")
+    assert (code, "has no backup of 20000101T000000.000Z or before" in line) == (
+        1,
+        True,
+    )
+    code, line = fails("verify", "--at", "yesterday")
+    assert (code, line.startswith("--at 'yesterday' is not a time")) == (2, True)
+
+
+def test_a_backup_that_is_newer_than_the_code_is_refused(site: Site) -> None:
+    with contextlib.closing(sqlite3.connect(site.database)) as raw, raw:
+        raw.execute(
+            "INSERT INTO django_migrations (app, name, applied) "
+            "VALUES ('lifecycle', '9999_later', '2026-01-01')"
+        )
+    site.back_up()
+    code, line = fails("restore", "--move-aside")
+    assert code == 1
+    assert "is newer than this code: it has lifecycle.9999_later" in line
+    assert site.words() == ["first"]
+
+
+def test_a_damaged_database_is_not_backed_up(site: Site) -> None:
+    good = site.back_up()
+    with contextlib.closing(sqlite3.connect(site.database)) as raw:
+        raw.execute("CREATE INDEX by_word ON words (word)")
+        raw.execute("PRAGMA writable_schema = ON")
+        raw.execute(
+            "UPDATE sqlite_master SET sql = 'CREATE INDEX by_word ON words (word) "
+            "WHERE 0' WHERE name = 'by_word'"
+        )
+        raw.commit()
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with pytest.raises(BackupError, match="The database is damaged"):
+        site.back_up()
+    assert site.names() == [good.name]
+    noted = status.read(site.data_dir / "backup-status.json")
+    assert noted.name == good.name
+    assert noted.reason.startswith("The database is damaged")
+
+
+def test_what_was_cut_short_is_no_backup(site: Site) -> None:
+    made = site.back_up()
+    (stored,) = site.stored("*/*/manifest.json")
+    stored.unlink()
+    code, line = fails("restore", "--move-aside")
+    assert (code, "was never finished" in line) == (1, True)
+    later = site.back_up()
+    # It may be at work elsewhere; a day later it is not.
+    assert site.names() == [made.name, later.name]
+    old = stored.parent.with_name(manifest.name_of(time.time() - 90_000))
+    stored.parent.rename(old)
+    command("prune")
+    assert site.names() == [later.name]
+
+
+def test_pruning_keeps_the_newest_good_one(site: Site, settings: Any) -> None:
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP = 100
+    good, *bad = [site.back_up() for _ in range(4)]
+    for each in bad:
+        damage(next(site.store.glob(f"*/{each.name}/database.zst")), flip)
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP = 2
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP_DAYS = 0
+    command("prune", "--dry-run")
+    assert len(site.names()) == 4
+    command("prune")
+    assert site.names() == [good.name, bad[1].name, bad[2].name]
+    newest = site.back_up()
+    assert site.names() == [bad[2].name, newest.name]
+
+
+def test_pruning_removes_the_files_that_no_backup_has(
+    site: Site, settings: Any
+) -> None:
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP = 1
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP_DAYS = 0
+    gone, kept = site.add_file(b"gone"), site.add_file(b"kept")
+    site.back_up()
+    (site.files / gone[:2] / gone).unlink()
+    site.back_up()
+    assert [path.name for path in site.stored("*/files/*")] == [kept]
+    assert len(site.names()) == 1
+
+
+def test_files_stay_when_a_list_cannot_be_read(site: Site, settings: Any) -> None:
+    gone = site.add_file(b"gone")
+    first = site.back_up()
+    (site.files / gone[:2] / gone).unlink()
+    site.back_up()
+    site.back_up()
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP = 2
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP_DAYS = 0
+    for path in site.stored("*/*/files.json.zst")[:1]:
+        damage(path, flip)
+    command("prune")
+    assert first.name not in site.names()
+    assert [path.name for path in site.stored("*/files/*")] == [gone]
+
+
+def test_one_backup_at_a_time(site: Site) -> None:
+    lock = locks.acquire(site.data_dir / "backup.lock")
+    assert lock is not None
+    code, line = fails("create")
+    assert (code, line.startswith("Another backup or restore")) == (3, True)
+    os.close(lock)
+    # What a killed one has left does not stay.
+    site.work().mkdir()
+    (site.work() / "database").write_bytes(b"x")
+    site.back_up()
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """Put a filesystem of *size* at *folder*."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", folder],
+        check=True,
+    )
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a disk")
+
+
+def fatten(site: Site, size: int) -> None:
+    with contextlib.closing(sqlite3.connect(site.database)) as raw, raw:
+        raw.execute("CREATE TABLE fat (b BLOB)")
+        raw.executemany(
+            "INSERT INTO fat VALUES (?)",
+            [(os.urandom(1 << 16),) for _ in range(size >> 16)],
+        )
+
+
+@needs_root
+def test_a_full_store_costs_that_backup_and_no_other(site: Site) -> None:
+    with small_disk(site.store, "1m"):
+        good = site.back_up()
+        fatten(site, 2 << 20)
+        code, line = fails("create")
+        assert code == 1
+        assert "cannot be written: [Errno 28] No space left on device" in line
+        command("verify", "--at", good.name)
+        assert not site.stored("**/*.part")
+        assert Backup().age == "0 min"
+        noted = status.read(site.data_dir / "backup-status.json")
+        assert (noted.name, noted.reason) == (good.name, line)
+
+
+@needs_root
+def test_a_full_disk_costs_that_backup_or_restore_and_no_other(
+    site: Site, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fatten(site, 2 << 20)
+    site.back_up()
+    disk = tmp_path / "disk"
+    with small_disk(disk, "3m"):
+        (disk / "site-id").write_text((site.data_dir / "site-id").read_text())
+        settings.LIFECYCLE_DATA_DIR = disk
+        # It is told before anything is written: the database needs the rest.
+        for action in ("create", "verify"):
+            code, line = fails(action)
+            assert code == 1
+            assert line.startswith(f"{disk / 'backup-work'} has 2 MB left, and ")
+        # And if somebody else fills the disk meanwhile:
+        monkeypatch.setattr("lifecycle.backup.workplace._MARGIN", -(1 << 30))
+        (disk / "else").write_bytes(bytes(2 << 20))
+        code, line = fails("create")
+        assert (code, "database or disk is full" in line) == (1, True)
+        database, settings.LIFECYCLE_DATABASE = site.database, disk / "x.sqlite3"
+        code, line = fails("restore")
+        assert code == 1
+        assert line.startswith(
+            f"{disk / 'backup-work'} cannot be written: No space left on device."
+        )
+        assert sorted(path.name for path in disk.iterdir()) == [
+            "backup-status.json",
+            "backup.lock",
+            "else",
+            "site-id",
+            "writer.lock",
+        ]
+    settings.LIFECYCLE_DATABASE = database
+    settings.LIFECYCLE_DATA_DIR = site.data_dir
+    command("verify")
+
+
+def test_the_schedule_waits_for_its_time_and_then_doubles(
+    site: Site, settings: Any
+) -> None:
+    settings.LIFECYCLE_SIMPLE_BACKUP_INTERVAL = 1000.0
+    assert schedule._seconds_to_next(0) <= 50
+    site.back_up()
+    assert 940 <= schedule._seconds_to_next(0) <= 1050
+    assert 28 <= schedule._seconds_to_next(1) <= 30
+    assert 57 <= schedule._seconds_to_next(2) <= 60
+    assert 950 <= schedule._seconds_to_next(99) <= 1000
+    path = site.data_dir / "backup-status.json"
+    path.write_text(json.dumps({"name": "x", "at": time.time() + 1e6}))
+    assert schedule._seconds_to_next(0) <= 1050
+
+
+def test_the_health_check_tells_the_age_of_the_last_good_one(
+    site: Site, settings: Any
+) -> None:
+    settings.LIFECYCLE_SIMPLE_BACKUP_INTERVAL = 60.0
+    path = site.data_dir / "backup-status.json"
+
+    def says(**found: Any) -> tuple[str, str]:
+        path.write_text(json.dumps(found))
+        check = Backup()
+        try:
+            check.run()
+        except Exception as exc:  # noqa: BLE001 - the library's, untyped
+            return repr(check), str(exc)
+        return repr(check), ""
+
+    assert says() == ("Backup(age='none yet')", "")
+    now = time.time()
+    assert says(at=now - 125) == ("Backup(age='2 min')", "")
+    assert says(at=now - 185) == (
+        "Backup(age='3 min')",
+        "Unavailable: the last good backup is 3 min old",
+    )
+    assert says(at=now - 125, failed_at=now, reason="secret words") == (
+        "Backup(age='2 min')",
+        "Warning: the last attempt failed; the last good backup: 2 min",
+    )
+    settings.LIFECYCLE_SIMPLE_BACKUP = False
+    assert says(at=1.0) == ("Backup(age='off')", "")
+
+
+def test_the_command_lists_and_drills(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("list")
+    assert capsys.readouterr().out == f"No backup in {site.store}.\n"
+    site.add_file(b"a picture")
+    command("--json", "create")
+    made = json.loads(capsys.readouterr().out)
+    site.write("second")
+    command("list", "--json")
+    assert json.loads(capsys.readouterr().out) == [{**made, "problem": ""}]
+    command("list")
+    assert capsys.readouterr().out.endswith("1 files  command\n")
+    command("drill", "--json")
+    drilled = json.loads(capsys.readouterr().out)
+    counts = {
+        each["what"]: (each["restored"], each["live"]) for each in drilled["counts"]
+    }
+    assert counts["words"] == (1, 2)
+    assert counts["files/"] == (1, 1)
+    assert drilled["name"] == made["name"]
+    command("drill")
+    assert "words" in capsys.readouterr().out
+    assert not (site.data_dir / "backup-drill").exists()
+    (site.data_dir / "other" / "x").mkdir(parents=True)
+    code, _ = fails("restore", "--into", str(site.data_dir / "other"))
+    assert code == 3
+    command("restore", "--into", str(site.data_dir / "elsewhere"))
+    assert site.words(site.data_dir / "elsewhere" / site.database.name) == ["first"]
+    assert site.words() == ["first", "second"]
+
+
+def test_a_new_data_directory_begins_with_a_backup(site: Site) -> None:
+    assert restoring.restore_at_start(silent) is None
+    made = site.back_up()
+    site.lose()
+    (site.data_dir / "site-id").unlink()
+    restored = restoring.restore_at_start(silent)
+    assert restored is not None
+    assert restored.manifest == made
+    assert (site.data_dir / "site-id").read_text().strip() == made.site
+    # With nothing but damaged ones the start stops: an empty site would be next.
+    site.lose()
+    damage(next(site.store.glob("*/*/database.zst")), cut)
+    with pytest.raises(BackupError, match="verifies"):
+        restoring.restore_at_start(silent)
+    assert not site.database.exists()
+
+
+def test_a_list_that_leads_out_of_its_folder_is_refused(site: Site) -> None:
+    made = site.back_up()
+    for path in ("../../x", "/x", "a/../../x"):
+        listed = site.data_dir / "list"
+        listed.write_text(json.dumps({"files": {path: "0" * 64}}))
+        packed = site.data_dir / "packed"
+        forged = dataclasses.replace(made, files=packing.pack(listed, packed))
+        store = Store()
+        store.put_list(made.site, made.name, packed)
+        store.put_manifest(forged, packed)
+        with pytest.raises(BackupError, match="lists a file that cannot be"):
+            site.restore(move_aside=True)
+    assert site.words() == ["first"]
+
+
+def test_pruning_without_a_backup_does_nothing(site: Site) -> None:
+    command("prune")
+    assert pruning.Plan(Store(), "0123456789abcdef").names == []

@@ -1,0 +1,69 @@
+"""Which backups are kept."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lifecycle.backup.errors import DamagedError
+from lifecycle.backup.manifest import is_name, name_of, parse, parse_time, time_of
+from lifecycle.backup.retention import kept
+
+NOW = time_of("20261126T120000.000Z")
+DAY = 86400.0
+
+
+def ago(*days: float) -> list[str]:
+    return [name_of(NOW - each * DAY) for each in days]
+
+
+def test_the_last_ones_are_kept_and_the_last_of_each_day() -> None:
+    names = ago(0.1, 0.2, 0.3, 0.4, 1.1, 1.2, 2.1, 2.2, 3.1)
+    assert kept(names, NOW, last=2, days=0) == set(ago(0.1, 0.2))
+    assert kept(names, NOW, last=2, days=1) == set(ago(0.1, 0.2))
+    assert kept(names, NOW, last=2, days=3) == set(ago(0.1, 0.2, 1.1, 2.1))
+    assert kept(names, NOW, last=6, days=2) == set(ago(0.1, 0.2, 0.3, 0.4, 1.1, 1.2))
+    assert kept([], NOW, last=2, days=3) == set()
+
+
+@given(
+    st.sets(st.integers(0, 400_000)),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.floats(0, 9),
+)
+def test_what_is_kept_stays_kept_and_the_newest_always_is(
+    minutes: set[int], last: int, days: int, later: float
+) -> None:
+    names = {name_of(NOW - each * 60) for each in minutes}
+    now = kept(names, NOW, last=last, days=days)
+    assert now <= names
+    assert kept(now, NOW, last=last, days=days) == now
+    if names:
+        assert max(names) in kept(now, NOW + later * DAY, last=last, days=days)
+
+
+def test_a_name_is_a_moment_and_means_that_very_backup() -> None:
+    name = name_of(1764133635.1239)
+    assert name == "20251126T050715.123Z"
+    assert is_name(name)
+    assert not is_name("20251126T050715Z")
+    assert time_of(name) <= parse_time(name) < time_of(name) + 0.001
+    assert name_of(parse_time("2025-11-26T05:07:15.123")) == name
+    assert name_of(parse_time("2025-11-26T06:07:15.123+01:00")) == name
+    with pytest.raises(ValueError, match="Invalid isoformat"):
+        parse_time("yesterday")
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"format": 1}', b"\xff", b'"x"'])
+def test_what_is_no_manifest_is_called_damaged(text: bytes) -> None:
+    with pytest.raises(
+        DamagedError, match=r"^Backup x: its manifest cannot be read\.$"
+    ):
+        parse(text, "s", "x")
+
+
+def test_a_manifest_of_a_later_format_names_the_way_out() -> None:
+    with pytest.raises(DamagedError, match="has format 2; this version reads 1"):
+        parse(b'{"format": 2}', "s", "x")

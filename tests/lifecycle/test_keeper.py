@@ -1,0 +1,131 @@
+"""The slot's keeper in the master: who may have it, and how asks are answered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lifecycle import keeper as module
+from lifecycle.keeper import SlotKeeper, parse_ask
+from lifecycle.page import SharedPage
+from lifecycle.peers import RunDir
+from lifecycle.slot import WriterSlot
+from lifecycle.tenure import Ask
+
+
+@pytest.fixture
+def keeper(data_dir: Path) -> SlotKeeper:
+    run_dir = RunDir(data_dir)
+    run_dir.create()
+    instance: Any = SimpleNamespace(
+        knobs={"WRITER_ACQUIRE_TIMEOUT": 0.0},
+        page=SharedPage(),
+        run_dir=run_dir,
+        slot=WriterSlot(data_dir, "instance me"),
+        version="v1",
+    )
+    return SlotKeeper(instance)
+
+
+def ask(*migrations: str, version: str = "v2", asker: str = "you") -> Ask:
+    return Ask(asker, version, frozenset(migrations))
+
+
+@pytest.mark.parametrize(
+    ("knows", "objection"),
+    [
+        (["notes.0001", "notes.0002"], ""),
+        # Older code, which can live with the last one.
+        (["notes.0001"], ""),
+        (["notes.0002"], "its code lacks applied migrations: notes.0001"),
+        (
+            ["notes.0003", "shop.0009"],
+            "its code lacks applied migrations: notes.0001, shop.0001",
+        ),
+        # It has dropped an application, or is from before there was one.
+        (["shop.0001"], ""),
+    ],
+)
+def test_an_asker_has_to_know_what_it_cannot_live_without(
+    keeper: SlotKeeper, knows: list[str], objection: str
+) -> None:
+    keeper.writer.facts = {
+        "migrations": {"notes.0001": False, "notes.0002": True, "shop.0001": False}
+    }
+    assert keeper.objection(ask(*knows)) == objection
+
+
+def test_a_version_that_crashed_has_to_wait(keeper: SlotKeeper) -> None:
+    now = time.time()
+    keeper.writer.facts = {"crashed": {"v2": now + 9.6, "v3": now - 1, "v1": now + 60}}
+    assert keeper.objection(ask()) in {
+        f"version v2 crashed while it held the slot; it may ask again in {s} s"
+        for s in (9, 10)
+    }
+    assert keeper.objection(ask(version="v3")) == ""
+    assert keeper.objection(ask(version="v4")) == ""
+    # Another instance of the version that holds the slot now is no worse than that.
+    assert keeper.objection(ask(version="v1")) == ""
+
+
+def test_an_ask_waits_for_its_own_answer(keeper: SlotKeeper) -> None:
+    got: dict[str, str] = {}
+
+    def send(asker: str) -> None:
+        got[asker] = keeper.receive(ask(asker=asker))
+
+    threads = [threading.Thread(target=send, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    answered: set[str] = set()
+    while len(answered) < 2:
+        found = keeper.next_ask()
+        if found is not None:
+            keeper.answer(found, f"not {found.asker}")
+            answered.add(found.asker)
+    for thread in threads:
+        thread.join()
+    assert got == {"a": "not a", "b": "not b"}
+    assert keeper.next_ask() is None
+
+
+def test_an_ask_that_nobody_decides_is_refused_in_time(
+    keeper: SlotKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ASK_TIMEOUT", 0.05)
+    assert keeper.receive(ask()) == "the holder did not decide in time"
+
+
+def test_it_takes_no_slot_in_a_drain(keeper: SlotKeeper) -> None:
+    from lifecycle.phases import Phase
+
+    assert keeper.may_acquire()
+    keeper._instance.page.phase = Phase.DRAINING
+    assert not keeper.may_acquire()
+
+
+def test_it_notices_that_its_lock_is_on_another_file(keeper: SlotKeeper) -> None:
+    assert keeper.lock()
+    assert not keeper.has_lost_lock()
+    keeper._instance.slot.path.unlink()
+    assert keeper.has_lost_lock()
+    keeper.unlock()
+    assert keeper.lock()
+    assert not keeper.has_lost_lock()
+    keeper.unlock()
+
+
+def test_an_ask_is_read_from_what_a_peer_sends() -> None:
+    body = {"asker": "you", "version": "v2", "migrations": ["a.1", "b.2"]}
+    assert parse_ask(body) == ask("a.1", "b.2")
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"asker": "you", "version": "v2"}, 7])
+def test_what_is_no_ask_is_refused(body: object) -> None:
+    with pytest.raises(ValueError, match="not an ask for the writer slot"):
+        parse_ask(body)

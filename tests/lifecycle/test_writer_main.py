@@ -1,0 +1,295 @@
+"""The writer process's side of the slot: take, prepare, release, resume."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from lifecycle import epochs, gate, locks, peers, schema, writer_main
+from lifecycle.models import Epoch
+from lifecycle.slot import WriterSlot
+from lifecycle.writer_main import Writer
+from tests.lifecycle.test_gate import begin_epoch, names, outsider, row
+from tests.processes import wait_until
+
+log: list[str] = []
+go = threading.Event()
+
+
+def subsystem(stop: threading.Event) -> None:
+    """Run to the end; be slow to end when *go* is not set."""
+    log.append("began")
+    stop.wait(10)
+    go.wait(10)
+    log.append("ended")
+
+
+def job(params: dict[str, Any], progress: Any) -> dict[str, Any]:
+    log.append(f"job {params['n']}")
+    go.wait(10)
+    return {}
+
+
+class Said(Writer):
+    """The writer process, in this one; what it says is kept."""
+
+    def __init__(self, instance: Any) -> None:
+        super().__init__(instance, socket.socket())
+        self.said: list[tuple[str, dict[str, Any]]] = []
+
+    def say(self, said: str, **details: Any) -> None:
+        self.said.append((said, details))
+
+    def obey(self, command: str, successor: str = "") -> tuple[str, dict[str, Any]]:
+        """Do as when a packet with *command* comes; return what it says last."""
+        held = self._instance.slot.descriptor
+        descriptors = [os.dup(held)] if command == "take" and held is not None else []
+        self.do(command, successor, descriptors)
+        return self.said[-1] if self.said else ("", {})
+
+    def stop(self) -> None:
+        go.set()
+        self._end()
+        self._channel.close()
+
+
+@pytest.fixture
+def writer(
+    guarded: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Said]:
+    settings.LIFECYCLE_WRITER_SUBSYSTEMS = [f"{__name__}.subsystem"]
+    settings.LIFECYCLE_JOBS = {"job": f"{__name__}.job"}
+    monkeypatch.setattr(writer_main, "_STOP_TIMEOUT", 0.2)
+    log.clear()
+    go.set()
+    run_dir = peers.RunDir(guarded.parent)
+    run_dir.create()
+    slot = WriterSlot(guarded.parent, "instance me")
+    assert slot.try_acquire()
+    knobs = {"MIGRATE_ON_HANDOFF": True, "ALLOW_BREAKING_MIGRATIONS": False}
+    made = Said(
+        SimpleNamespace(
+            id="me",
+            version="v1",
+            run_dir=run_dir,
+            slot=slot,
+            knobs=knobs,
+            lives_beside_older=lambda: False,
+        )
+    )
+    yield made
+    made.stop()
+    slot.release()
+
+
+def began(times: int) -> None:
+    wait_until(lambda: log.count("began") == times, 5, "the subsystem")
+
+
+def job_socket(writer: Said) -> Path:
+    path: Path = writer._instance.run_dir.path / "me.job"
+    return path
+
+
+def last() -> Epoch:
+    found = epochs.last()
+    assert found is not None
+    return found
+
+
+def test_a_take_begins_the_next_epoch_and_what_belongs_to_it(writer: Said) -> None:
+    said, details = writer.obey("take")
+    assert (said, details["epoch"]) == ("running", 1)
+    assert details["facts"]["crashed"] == {}
+    assert details["facts"]["migrations"]["lifecycle.0001_initial"] is False
+    began(1)
+    assert job_socket(writer).exists()
+    row().save()
+    assert (last().holder, last().version, gate.current_epoch()) == ("me", "v1", 1)
+
+
+def test_a_release_ends_it_all_before_it_is_said(writer: Said) -> None:
+    writer.obey("take")
+    began(1)
+    assert writer.obey("prepare")[0] == "prepared"
+    assert log == ["began", "ended"]
+    assert not job_socket(writer).exists()
+    # Workers write on, till the row says that nobody holds the slot.
+    assert last().holder == "me"
+    said, details = writer.obey("release", "you")
+    assert (said, details["successor"]) == ("released", "you")
+    assert details["until"] > 0
+    assert (last().holder, last().next, last().taken_by) == ("", "you", "me")
+    assert last().until - last().released_at == pytest.approx(5)  # type: ignore[operator]
+    with pytest.raises(gate.WriterSlotLostError), gate.write():
+        raise AssertionError("nothing may run here")
+    # Its copy of the lock is gone: the master's is the last one.
+    writer._instance.slot.release()
+    assert not locks.is_locked(writer._instance.slot.path)
+    writer._instance.slot.try_acquire()
+
+
+def test_a_slot_that_is_kept_for_another_is_not_taken(
+    writer: Said, guarded: Path
+) -> None:
+    taker, descriptor = peers.register(writer._instance.run_dir, {})
+    begin_epoch(guarded, 7, "")
+    with outsider(guarded) as other:
+        other.execute(
+            "UPDATE lifecycle_epoch SET next = ?, until = unixepoch() + 4", [taker]
+        )
+    said, details = writer.obey("take")
+    assert (said, details["successor"]) == ("reserved", taker)
+    assert last().epoch == 7
+    os.close(descriptor)
+    assert writer.obey("take")[1]["epoch"] == 8
+
+
+def test_a_lock_on_a_file_that_was_replaced_takes_nothing(writer: Said) -> None:
+    path = writer._instance.slot.path
+    path.rename(path.with_suffix(".old"))
+    assert writer.obey("take") == (
+        "reserved",
+        {"successor": "", "until": pytest.approx(0, abs=1e9)},
+    )
+    assert epochs.last() is None
+
+
+def test_a_job_that_runs_calls_the_release_off_and_comes_to_its_end(
+    writer: Said,
+) -> None:
+    go.clear()
+    writer.obey("take")
+    began(1)
+    first = send_job(writer, 1)
+    wait_until(lambda: "job 1" in log, 5, "the job")
+    assert writer.obey("prepare") == ("release_failed", {"reason": "a job is running"})
+    writer.obey("resume")
+    # Jobs are taken again, and wait for the one that runs.
+    second = send_job(writer, 2)
+    assert "job 2" not in log
+    go.set()
+    assert b'"result"' in read(first)
+    assert b'"result"' in read(second)
+    began(2)
+    assert log.count("ended") == 1
+    assert writer.obey("prepare")[0] == "prepared"
+    assert log.count("ended") == 2
+
+
+def send_job(writer: Said, number: int) -> socket.socket:
+    connection = writer._instance.run_dir.connect("me.job", 10)
+    connection.sendall(b'{"name": "job", "params": {"n": %d}}\n' % number)
+    return connection
+
+
+def read(connection: socket.socket) -> bytes:
+    with connection, connection.makefile("rb") as stream:
+        return stream.read()
+
+
+def test_a_subsystem_that_does_not_end_calls_the_release_off_and_begins_again_later(
+    writer: Said,
+) -> None:
+    go.clear()
+    writer.obey("take")
+    began(1)
+    reason = f"{__name__}.subsystem does not end"
+    assert writer.obey("prepare") == ("release_failed", {"reason": reason})
+    writer.obey("resume")
+    assert log == ["began"]
+    go.set()
+    began(2)
+    assert log == ["began", "ended", "began"]
+
+
+def test_a_database_that_is_locked_calls_the_release_off(
+    writer: Said, guarded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {**connection.settings_dict["OPTIONS"], "timeout": 0.05}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    writer.obey("take")
+    writer.obey("prepare")
+    connection.close()
+    with outsider(guarded) as other:
+        other.execute("BEGIN IMMEDIATE")
+        said, details = writer.obey("release", "you")
+    assert (said, details) == ("release_failed", {"reason": "database is locked"})
+    # The tenure goes on as if nothing had been asked.
+    writer.obey("resume")
+    began(2)
+    assert job_socket(writer).exists()
+    row().save()
+    assert names() == ["0001"]
+    assert writer.obey("prepare")[0] == "prepared"
+    assert writer.obey("release", "you")[0] == "released"
+
+
+def test_a_release_when_another_epoch_has_begun_gives_nothing(
+    writer: Said, guarded: Path
+) -> None:
+    writer.obey("take")
+    begin_epoch(guarded, 9, "them")
+    writer.obey("prepare")
+    assert writer.obey("release", "you") == (
+        "released",
+        {"successor": "", "until": 0.0},
+    )
+    assert (last().epoch, last().holder, last().next) == (9, "them", "")
+    assert writer.obey("release", "you")[1] == {"successor": "", "until": 0.0}
+
+
+def test_a_take_is_put_off_while_somebody_keeps_the_database_locked(
+    writer: Said, guarded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds it may be no instance; the readers of this one are not to pay."""
+    options = {**connection.settings_dict["OPTIONS"], "timeout": 0.05}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    connection.close()
+    with outsider(guarded) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert writer.obey("take") == ("reserved", {})
+    writer._instance.slot.release()
+    assert not locks.is_locked(writer._instance.slot.path)
+    writer._instance.slot.try_acquire()
+    assert writer.obey("take")[0] == "running"
+
+
+def test_a_take_that_fails_is_one_line_and_keeps_no_lock(
+    writer: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> bool:
+        raise schema.MigrationsFailedError("no\nway")
+
+    monkeypatch.setattr(schema, "migrate", fail)
+    assert writer.obey("take") == ("failed", {"reason": "no way"})
+    writer._instance.slot.release()
+    assert not locks.is_locked(writer._instance.slot.path)
+    writer._instance.slot.try_acquire()
+
+
+def test_releases_that_crashed_are_refused_for_a_while_that_doubles(
+    guarded: Path,
+) -> None:
+    with outsider(guarded) as other:
+        for epoch, holder, version, since, released_at in (
+            (1, "a", "v1", 100.0, None),  # crashed
+            (2, "b", "v2", 110.0, None),  # crashed
+            (3, "", "v1", 120.0, 130.0),
+            (4, "b", "v2", 140.0, None),  # crashed again
+            (5, "a", "v1", 150.0, None),  # holds it now
+        ):
+            other.execute(
+                "INSERT INTO lifecycle_epoch (epoch, holder, taken_by, version, since, "
+                "released_at, next, until) VALUES (?, ?, ?, ?, ?, ?, '', 0)",
+                (epoch, holder, holder, version, since, released_at),
+            )
+    assert epochs.crashed_releases() == {"v1": 110.0 + 10, "v2": 150.0 + 20}

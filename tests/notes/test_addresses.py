@@ -1,0 +1,206 @@
+"""Addresses: where a reader finds each note, and what leads there."""
+
+from __future__ import annotations
+
+from notes.addresses import (
+    Addresses,
+    assign_addresses,
+    quote,
+    read_wish,
+    tag_address,
+    wsgi_path,
+)
+from tests.notes.sites import note
+
+
+def _assign(files: dict[str, str], attachments: tuple[str, ...] = ()) -> Addresses:
+    notes = [note(path, text) for path, text in files.items()]
+    return assign_addresses(
+        {made.path: read_wish(made) for made in notes if made is not None}, attachments
+    )
+
+
+def _with(*properties: str) -> str:
+    return "---\n" + "\n".join(properties) + "\n---\n"
+
+
+def test_a_note_has_the_address_of_its_path() -> None:
+    assert _assign(
+        {
+            "a.md": "",
+            "My Notes/First note.md": "",
+            "заметки/Ёж.md": "",
+            "100% sure?.md": "",
+            "v1.2.md": "",
+        }
+    ).notes == {
+        "a.md": "/a",
+        "My Notes/First note.md": "/My-Notes/First-note",
+        "заметки/Ёж.md": "/заметки/Ёж",
+        "100% sure?.md": "/100%-sure?",
+        "v1.2.md": "/v1.2",
+    }
+
+
+def test_addresses_are_percent_encoded_in_urls_and_safe_in_html() -> None:
+    assert quote("/Ёж/100%-sure?#\"'<&>") == (
+        "/%D0%81%D0%B6/100%25-sure%3F%23%22%27%3C%26%3E"
+    )
+    assert wsgi_path("/Ё") == "/\xd0\x81"
+
+
+def test_the_index_or_readme_speaks_for_its_folder() -> None:
+    found = _assign(
+        {
+            "README.md": "",
+            "a/index.md": "",
+            "a/README.md": "",
+            "b/Readme.md": "",
+            "c/x.md": "",
+        }
+    )
+    assert found.notes == {
+        "README.md": "/",
+        "a/index.md": "/a/",
+        "a/README.md": "/a/README",
+        "b/Readme.md": "/b/",
+        "c/x.md": "/c/x",
+    }
+    assert found.folders == {"": "/", "a": "/a/", "b": "/b/", "c": "/c/"}
+    assert found.owners == {"": "README.md", "a": "a/index.md", "b": "b/Readme.md"}
+    assert found.conflicts == ()
+
+
+def test_permalink_and_slug_are_taken_as_written() -> None:
+    assert _assign(
+        {
+            "x/a.md": _with("permalink: about"),
+            "x/b.md": _with("slug: custom-name"),
+            "x/c.md": _with("slug: /archive/old-post"),
+            "x y/d.md": _with("slug: sub/page with spaces"),
+            "e.md": _with("slug: моя-страница"),
+            "f.md": _with("permalink: /deep/", "slug: ignored"),
+            "g.md": _with("permalink: 2024"),
+        }
+    ).notes == {
+        "x/a.md": "/about",
+        "x/b.md": "/x/custom-name",
+        "x/c.md": "/archive/old-post",
+        "x y/d.md": "/x-y/sub/page with spaces",
+        "e.md": "/моя-страница",
+        "f.md": "/deep",
+        "g.md": "/2024",
+    }
+
+
+def test_an_address_that_is_none_is_ignored() -> None:
+    odd = ["https://elsewhere.example/a", "", "..", "//", "[a, b]", "{a: b}", "true"]
+    files = {
+        f"n{number}.md": _with(f"permalink: {value}")
+        for number, value in enumerate(odd)
+    }
+    assert _assign(files).notes == {path: f"/{path[:-3]}" for path in files}
+
+
+def test_an_address_never_leaves_the_site() -> None:
+    found = _assign(
+        {
+            "a.md": _with("permalink: //evil.example/x", "aliases: ['//evil.example']"),
+            "b.md": _with("permalink: '/\\evil.example'"),
+            "c.md": _with("permalink: ../../etc/passwd"),
+            "d.md": _with('permalink: "/a\\r\\nSet-Cookie: x"'),
+        }
+    ).notes
+    assert found == {
+        "a.md": "/evil.example/x",
+        "b.md": "/\\evil.example",
+        "c.md": "/etc/passwd",
+        "d.md": "/aSet-Cookie: x",
+    }
+    assert quote(found["b.md"]) == "/%5Cevil.example"
+
+
+def test_of_two_that_want_an_address_the_first_has_it() -> None:
+    found = _assign(
+        {
+            "a b.md": "",
+            "a-b.md": "",
+            "b.md": _with("permalink: x"),
+            "c.md": _with("permalink: x"),
+            "x.md": "",
+            "feed.xml.md": "",
+            "p.png.md": "",
+        },
+        ("p.png",),
+    )
+    assert found.notes == {
+        "a b.md": "/a-b",
+        "a-b.md": "/a-b-2",
+        "b.md": "/x",
+        "c.md": "/c",
+        "x.md": "/x-2",
+        "feed.xml.md": "/feed.xml-2",
+        "p.png.md": "/p.png-2",
+    }
+    assert found.conflicts == (
+        "path='c.md' wanted='/x' given='/c'",
+        "path='a-b.md' wanted='/a-b' given='/a-b-2'",
+        "path='feed.xml.md' wanted='/feed.xml' given='/feed.xml-2'",
+        "path='p.png.md' wanted='/p.png' given='/p.png-2'",
+        "path='x.md' wanted='/x' given='/x-2'",
+    )
+
+
+def test_a_permalink_may_be_the_start_page() -> None:
+    found = _assign({"README.md": "", "x/home.md": _with("permalink: /")})
+    assert found.notes == {"README.md": "/README", "x/home.md": "/"}
+    assert found.owners == {"": "x/home.md"}
+
+
+def test_two_folders_of_one_address_are_told_apart() -> None:
+    found = _assign({"a b/index.md": "", "a-b/index.md": ""})
+    assert found.folders == {"": "/", "a b": "/a-b/", "a-b": "/a-b-2/"}
+    assert found.notes == {"a b/index.md": "/a-b/", "a-b/index.md": "/a-b-2/"}
+
+
+def test_other_spellings_redirect() -> None:
+    found = _assign(
+        {
+            "My Notes/First note.md": "",
+            "old.md": _with("permalink: new"),
+            "x/y.md": _with("aliases: [Other name, /z/w, 2024, 'deep/er']"),
+        }
+    )
+    redirects = {
+        "/my notes/first_note": "/My-Notes/First-note",
+        "/My+Notes/First+note": "/My-Notes/First-note",
+        "/My-Notes/First-note/": "/My-Notes/First-note",
+        "/My-Notes/First-note.html": "/My-Notes/First-note",
+        "/my-notes": "/My-Notes/",
+        "/old": "/new",
+        "/Other-name": "/x/y",
+        "/x/Other name": "/x/y",
+        "/z/w": "/x/y",
+        "/2024": "/x/y",
+        "/deep/er": "/x/y",
+        "/x": "/x/",
+        "/First-note": None,
+        "/nowhere": None,
+    }
+    assert {address: found.redirect(address) for address in redirects} == redirects
+
+
+def test_a_note_is_not_displaced_by_an_alias() -> None:
+    found = _assign({"a.md": _with("aliases: [b]"), "b.md": ""})
+    assert found.redirect("/B") == "/b"
+
+
+def test_aliases_may_be_written_in_one_line() -> None:
+    made = note("a.md", _with("aliases: one, two words,"))
+    assert made is not None
+    assert read_wish(made).aliases == ("one", "two words")
+
+
+def test_tags_have_one_address_in_any_case() -> None:
+    assert tag_address("Nested/Tag") == "/tags/nested/tag"
+    assert tag_address("a b") == "/tags/a-b"

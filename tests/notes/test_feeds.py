@@ -1,0 +1,119 @@
+"""Feed and sitemap: what machines hear of the published notes."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from unittest import mock
+
+import pytest
+
+from notes import feeds
+from tests.notes.sites import make_site, served
+
+FILES: dict[str, str | bytes] = {
+    "index.md": "---\ntitle: Tea & Co\n---\nWelcome",
+    "Green tea.md": (
+        "---\ncreated: 2026-01-02\nupdated: 2026-02-03\n---\n# Green\n\n1 < 2 & 3"
+    ),
+    "日本.md": "---\ndate: 2026-04-05\n---\n",
+    "draft.md": "---\ndraft: true\n---\nsecret",
+}
+ATOM = "{http://www.w3.org/2005/Atom}"
+SITEMAP = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+
+
+def test_the_feed_has_the_newest_notes_first() -> None:
+    with served(make_site(FILES)) as client:
+        reply = client.get("/feed.xml")
+    assert reply.headers["Content-Type"] == "application/atom+xml; charset=utf-8"
+    feed = ET.fromstring(reply.body)  # noqa: S314 - our own
+    assert feed.findtext(f"{ATOM}title") == "Tea & Co"
+    assert [link.get("href") for link in feed.findall(f"{ATOM}link")] == [
+        "http://localhost:8080/",
+        "http://localhost:8080/feed.xml",
+    ]
+    assert [
+        tuple(
+            entry.findtext(f"{ATOM}{name}")
+            for name in ("title", "id", "published", "updated", "summary")
+        )
+        for entry in feed.findall(f"{ATOM}entry")
+    ] == [
+        (
+            "日本",
+            "http://localhost:8080/%E6%97%A5%E6%9C%AC",
+            "2026-04-05T00:00:00+00:00",
+            "2026-04-05T00:00:00+00:00",
+            "",
+        ),
+        (
+            "Tea & Co",
+            "http://localhost:8080/",
+            "2026-03-01T12:00:00+00:00",
+            "2026-03-01T12:00:00+00:00",
+            "Welcome",
+        ),
+        (
+            "Green",
+            "http://localhost:8080/Green-tea",
+            "2026-01-02T00:00:00+00:00",
+            "2026-02-03T00:00:00+00:00",
+            "1 &lt; 2 &amp; 3",
+        ),
+    ]
+
+
+def test_the_sitemap_has_every_note_with_its_last_change() -> None:
+    with served(make_site(FILES)) as client:
+        reply = client.get("/sitemap.xml")
+    assert reply.headers["Content-Type"] == "application/xml; charset=utf-8"
+    assert [
+        (url.findtext(f"{SITEMAP}loc"), url.findtext(f"{SITEMAP}lastmod"))
+        for url in ET.fromstring(reply.body)  # noqa: S314 - our own
+    ] == [
+        ("http://localhost:8080/", "2026-03-01"),
+        ("http://localhost:8080/Green-tea", "2026-02-03"),
+        ("http://localhost:8080/%E6%97%A5%E6%9C%AC", "2026-03-01"),
+    ]
+
+
+def test_a_sitemap_too_long_for_one_file_is_an_index_of_its_parts() -> None:
+    with served(make_site(FILES)) as client, mock.patch.object(feeds, "MAX_SITEMAP", 2):
+        index = client.get("/sitemap.xml").text
+        urls = re.findall("<loc>http://localhost:8080(.*?)</loc>", index)
+        assert urls == ["/sitemap-notes.xml", "/sitemap-notes.xml?p=2"]
+        parts = [client.get(url).text for url in urls]
+        assert [part.count("<loc>") for part in parts] == [2, 1]
+        for part in ("0", "3", "-1", "x", "1.5", "9" * 400):
+            assert client.get(f"/sitemap-notes.xml?p={part}").status == 404
+        assert client.get("/sitemap-other.xml").status == 404
+
+
+@pytest.mark.parametrize("path", ["/feed.xml", "/sitemap.xml"])
+def test_a_document_is_made_once_for_each_site(path: str) -> None:
+    site = make_site(FILES)
+    with served(site) as client:
+        first = client.get(path)
+        assert site.documents.keys() == {path}
+        again = client.get(path, accept_encoding="br")
+        assert client.get(path, if_none_match=first.headers["ETag"]).status == 304
+        assert (again.status, again.body) == (
+            200,
+            site.documents[path].variant(2)[0],
+        )
+        head = client.request("HEAD", path)
+        assert head.body == b""
+        assert head.headers["Content-Length"] == first.headers["Content-Length"]
+
+
+def test_documents_can_be_made_ahead() -> None:
+    site = make_site(FILES)
+    feeds.make_documents(site)
+    assert site.documents.keys() == {"/feed.xml", "/sitemap.xml"}
+
+
+def test_an_empty_vault_has_documents_too() -> None:
+    with served(make_site({})) as client:
+        assert client.get("/feed.xml").status == 200
+        assert client.get("/sitemap.xml").status == 200
