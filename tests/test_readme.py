@@ -111,6 +111,7 @@ class Clone:
                 stderr=subprocess.STDOUT,
                 # The group that Ctrl-C reaches: shell, make, master, workers.
                 start_new_session=True,
+                preexec_fn=take_ctrl_c,  # no thread runs here
             )
         server = Server(self, process, log)
         try:
@@ -154,6 +155,17 @@ class Server:
     def output(self) -> str:
         """Return what was printed so far."""
         return self.log.read_text(errors="replace")
+
+
+def take_ctrl_c() -> None:
+    """
+    Let this process, and what it starts, be stopped from a terminal.
+
+    A shell without job control starts what is to run in the background with these
+    signals ignored; children inherit that, and sh and make leave it so.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def fetch(url: str) -> str:
