@@ -98,6 +98,16 @@ class Conf:
         return tuple(getattr(settings, "LIFECYCLE_WRITE_PATHS", ("/",)))
 
     @property
+    def write_authority(self) -> str:
+        """
+        Dotted path of a callable(environ) -> bool: who may be told a stored answer.
+
+        It is asked before one is; who may not is left to the application, which knows
+        how to refuse. '' for anybody who knows the key.
+        """
+        return str(getattr(settings, "LIFECYCLE_WRITE_AUTHORITY", ""))
+
+    @property
     def max_body_bytes(self) -> int:
         """The largest body of a write, in bytes."""
         return int(getattr(settings, "LIFECYCLE_MAX_BODY_BYTES", 10 * 1024 * 1024))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -100,6 +101,11 @@ def find_token(authorization: str) -> ApiToken | None:
         if hmac.compare_digest(candidate.token_hash, shown):
             found = candidate
     return found
+
+
+def shows_token(environ: dict[str, Any]) -> bool:
+    """Return whether the request of this WSGI environment shows a token."""
+    return find_token(environ.get("HTTP_AUTHORIZATION", "")) is not None
 
 
 def _hash(token: str) -> str:

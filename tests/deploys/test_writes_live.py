@@ -158,7 +158,9 @@ def test_a_write_is_read_at_once_where_it_was_made_and_soon_everywhere(scene, au
     assert author.ask(there, "DELETE", "counted").status == 404
 
 
-def test_a_write_that_is_sent_again_with_its_key_is_not_made_again(scene, author):
+def test_a_write_that_is_sent_again_with_its_key_is_not_made_again(
+    scene, author, stage
+):
     there, here = free_address(), free_address()
     scene.start(public=there)
     first = author.put(there, "a", "first", Idempotency_Key="k1")
@@ -176,6 +178,14 @@ def test_a_write_that_is_sent_again_with_its_key_is_not_made_again(scene, author
             "error": "Nothing was written: this Idempotency-Key was used with another "
             "body."
         }
+    # A token that is revoked is told nothing more: on either instance, so forwarded too.
+    revoked = Author(manage(stage, "token", "create", "revoked"))
+    assert revoked.put(there, "e", "text", Idempotency_Key="k1").status == 201
+    manage(stage, "token", "revoke", "revoked")
+    for address in (here, there):
+        for body in ("text", "other"):
+            again = revoked.put(address, "e", body, Idempotency_Key="k1")
+            assert (again.status, list(again.said)) == (401, ["error"])
     assert author.put(here, "b", "first", Idempotency_Key="k1").status == 201
     assert author.ask(here, "GET", "a").said["source"] == "second"
     # A refusal that changed nothing is not kept: it may be mended and sent again.

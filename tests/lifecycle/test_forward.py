@@ -298,6 +298,7 @@ def put(
 ) -> tuple[str, dict[str, str], bytes]:
     settings.LIFECYCLE_WRITE_HOLD_TIMEOUT = hold
     settings.LIFECYCLE_WRITE_PATHS = ["/"]
+    settings.LIFECYCLE_WRITE_AUTHORITY = ""
     settings.LIFECYCLE_SEQUENCE = sequence
     started: list[Any] = []
     chunks = WriteGate(application)(

@@ -73,6 +73,7 @@ def worker(data_dir: Any) -> Iterator[WorkerState]:
 @pytest.fixture(autouse=True)
 def _any_path(settings: Any) -> None:
     settings.LIFECYCLE_WRITE_PATHS = ["/"]
+    settings.LIFECYCLE_WRITE_AUTHORITY = ""
     settings.LIFECYCLE_SEQUENCE = ""
 
 
@@ -141,6 +142,38 @@ def test_the_same_key_gets_the_same_answer(
     for other in others:
         assert ask(gated, HTTP_IDEMPOTENCY_KEY="k", **other).status == "200 OK"
     assert len(application.bodies) == 4
+
+
+@pytest.mark.parametrize("forwarded", [False, True])
+def test_who_is_not_let_in_any_more_is_not_told_a_stored_answer(
+    application: Application, worker: WorkerState, settings: Any, forwarded: bool
+) -> None:
+    settings.LIFECYCLE_WRITE_AUTHORITY = f"{__name__}.shows_a_good_token"
+    request: dict[str, Any] = {
+        "HTTP_AUTHORIZATION": "Bearer x",
+        "HTTP_IDEMPOTENCY_KEY": "k",
+        "lifecycle.forwarded": forwarded,
+    }
+    gated = WriteGate(application)
+    good_tokens.add("Bearer x")
+    first = ask(gated, **request)
+    assert ask(gated, **request).body == first.body == b"1 body"
+    good_tokens.clear()
+    application.status = "401 Unauthorized"
+    for body in (b"body", b"other"):
+        # The application refuses: not the gate, which would tell of the key.
+        assert ask(gated, body=body, **request).status == "401 Unauthorized"
+    assert len(application.bodies) == 3
+    good_tokens.add("Bearer x")
+    assert ask(gated, **request).body == first.body
+
+
+good_tokens: set[str] = set()
+
+
+def shows_a_good_token(environ: dict[str, Any]) -> bool:
+    """Return whether who sent this is let in."""
+    return environ["HTTP_AUTHORIZATION"] in good_tokens
 
 
 @pytest.mark.parametrize(
