@@ -72,6 +72,7 @@ one-port: packages $(VENV)/installed-dev
 packages: $(BIN)/python
 	@sh scripts/install-test-packages.sh
 	@sh scripts/fetch-consul.sh $(BIN)
+	@sh scripts/fetch-vnu.sh $(BIN)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

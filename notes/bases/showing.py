@@ -148,7 +148,7 @@ class Show:
             text = text[:MAX_CELL] + "…"
         if _WEB.fullmatch(text.strip()):
             address = escape(text.strip())
-            return f'<a href="{address}" rel="noopener">{address}</a>'
+            return f'<a href="{address}">{address}</a>'
         parts = []
         end = 0
         for match in WIKILINK.finditer(text):
@@ -166,7 +166,7 @@ class Show:
         if url is not None:
             return f'<a href="{escape(url)}">{words}</a>'
         if _WEB.fullmatch(link.target):
-            return f'<a href="{escape(link.target)}" rel="noopener">{words}</a>'
+            return f'<a href="{escape(link.target)}">{words}</a>'
         return f'<span class="unresolved">{words}</span>'
 
 

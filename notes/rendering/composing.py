@@ -389,7 +389,7 @@ class _Composer:
         elif node.kind == "link":
             text = escape(node.label)
             is_web = _WEB.match(node.label) is not None
-            link = f'<a href="{text}" rel="noopener">{text}</a>' if is_web else text
+            link = f'<a href="{text}">{text}</a>' if is_web else text
             body = f"<p>{link}</p>\n"
         return Card(node, label, body, "<a " in body or "<audio" in body)
 

@@ -31,6 +31,7 @@ def footnotes(md: MarkdownIt) -> None:
     md.inline.ruler.before("link", "footnote_inline", _parse_inline)
     md.add_render_rule("footnote_ref", _render_reference)
     md.add_render_rule("footnote_block_open", _render_block_open)
+    md.add_render_rule("footnote_block_close", _render_block_close)
     md.add_render_rule("footnote_open", _render_open)
     md.add_render_rule("footnote_anchor", _render_backlink)
 
@@ -90,7 +91,17 @@ def _render_block_open(
     options: OptionsDict,
     env: EnvType,
 ) -> str:
-    return '<section class="footnotes" role="doc-endnotes">\n<ol>\n'
+    return '<div class="footnotes" role="doc-endnotes" aria-label="Footnotes">\n<ol>\n'
+
+
+def _render_block_close(
+    self: RendererHTML,
+    tokens: Sequence[Token],
+    idx: int,
+    options: OptionsDict,
+    env: EnvType,
+) -> str:
+    return "</ol>\n</div>\n"
 
 
 def _render_open(

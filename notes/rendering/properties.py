@@ -62,7 +62,7 @@ def _text(text: str) -> Iterator[Piece]:
     """Yield *text* as HTML; its wikilinks, and an address that is all of it, are links."""
     if _WEB.fullmatch(text.strip()):
         address = escape(text.strip())
-        yield f'<a href="{address}" rel="noopener">{address}</a>'
+        yield f'<a href="{address}">{address}</a>'
         return
     end = 0
     for match in WIKILINK.finditer(text):

@@ -160,9 +160,7 @@ class Cutter:
             if not _EXTERNAL.match(src):
                 return [text]
             address = html.escape(src)
-            return [
-                f'<a class="external-image" href="{address}" rel="noopener">{text}</a>'
-            ]
+            return [f'<a class="external-image" href="{address}">{text}</a>']
         kind = media_tag(slot.path)
         if kind is None:
             if self._open_links:

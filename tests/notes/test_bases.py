@@ -87,7 +87,7 @@ def test_a_table_shows_the_properties_that_it_names():
     assert '<a href="/Jane-Austen">Jane Austen</a>' in html
     assert '<span class="unresolved">love</span>' in html
     assert '<time datetime="2024-02-03">' in html
-    assert 'href="https://example.com/?a&amp;b" rel="noopener"' in html
+    assert 'href="https://example.com/?a&amp;b"' in html
     assert "hidden" not in html
     assert "Draft" not in html
 

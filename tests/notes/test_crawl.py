@@ -1,8 +1,10 @@
-"""Real vaults, from their files to what a reader gets: everything linked is there."""
+"""Real vaults, from their files to what a reader gets: all is there, and is valid."""
 
 from __future__ import annotations
 
+import os
 import re
+from dataclasses import dataclass
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +16,10 @@ from notes.exceptions import FrontmatterError
 from notes.frontmatter import split
 from notes.looking import catch_up
 from notes.publishing import is_published
+from notes.site import Site
 from notes.sync import sync_vault
+from tests.documents import MANUAL
+from tests.notes import validity
 from tests.notes.sites import Client, Reply, served
 from tests.notes.trees import VAULT_NAMES, VAULTS, copy_vault
 
@@ -75,7 +80,7 @@ class Crawl:
         self.pages: dict[str, Page] = {}
         self.fragments: set[tuple[str, str, str]] = set()
         """Triples of a page, the page that it links to, and the id there."""
-        self._waiting = ["/", "/robots.txt", "/feed.xml", "/sitemap.xml"]
+        self._waiting = ["/", "/robots.txt", "/feed.xml", "/sitemap.xml", "/search?q=a"]
         while self._waiting:
             self._visit(self._waiting.pop())
 
@@ -139,20 +144,53 @@ def _is_meant(line: str, escaped: set[str]) -> bool:
     return not _RAW.search(line) or any(re.fullmatch(way, line) for way in _MEANT)
 
 
-@pytest.mark.django_db
-@pytest.mark.parametrize("name", VAULT_NAMES)
-def test_everything_a_vault_links_to_is_there(
-    name: str, tmp_path: Path, settings
-) -> None:
-    if not VAULTS.is_dir():
-        pytest.skip(f"no vaults at {VAULTS}")
-    settings.NOTES_ATTACHMENTS_DIR = tmp_path / "attachments"
-    vault = copy_vault(name, tmp_path)
-    sync_vault(vault, exclude=())
-    site = catch_up(None)
-    with served(site) as client:
-        crawl = Crawl(client)
+@dataclass(frozen=True)
+class Crawled:
+    """A vault, the site of it, and all that its crawl reached."""
 
+    vault: Path
+    site: Site
+    crawl: Crawl
+
+
+_crawled: dict[str, Crawled] = {}
+
+
+@pytest.fixture(params=[*VAULT_NAMES, "the manual"])
+def crawled(request, tmp_path: Path, settings, db) -> Crawled:
+    """A vault whose crawl the tests of this file share."""
+    name = request.param
+    if name == "the manual":
+        vault = MANUAL
+    elif VAULTS.is_dir():
+        vault = copy_vault(name, tmp_path)
+    else:
+        pytest.skip(f"no vaults at {VAULTS}")
+    if name not in _crawled:
+        settings.NOTES_ATTACHMENTS_DIR = tmp_path / "attachments"
+        sync_vault(vault, exclude=())
+        site = catch_up(None)
+        with served(site) as client:
+            _crawled[name] = Crawled(vault, site, Crawl(client))
+    return _crawled[name]
+
+
+def _sample(pages: list[str]) -> list[str]:
+    """Return what pages to look at: all with SOAK, else some of every part."""
+    return pages if os.environ.get("SOAK") else pages[:: max(1, len(pages) // 40)]
+
+
+def test_the_html_of_a_vault_is_valid(crawled: Crawled, tmp_path: Path) -> None:
+    if reason := validity.missing():
+        pytest.skip(reason)
+    replies = crawled.crawl.replies
+    pages = {url: replies[url].body for url in _sample(sorted(crawled.crawl.pages))}
+
+    assert validity.complaints(pages, tmp_path / "pages") == set()
+
+
+def test_everything_a_vault_links_to_is_there(crawled: Crawled) -> None:
+    vault, site, crawl = crawled.vault, crawled.site, crawled.crawl
     failed = {
         url: reply.status
         for url, reply in crawl.replies.items()
@@ -170,7 +208,13 @@ def test_everything_a_vault_links_to_is_there(
         if url in crawl.pages and fragment not in crawl.pages[url].ids
     }
     assert missing == set()
-    raw = {line for page in crawl.pages.values() for line in page.raw}
+    # What an excerpt shows may be code in its note.
+    raw = {
+        line
+        for url, page in crawl.pages.items()
+        if not url.startswith("/search?")
+        for line in page.raw
+    }
     escaped = _escaped(vault)
     assert {line for line in raw if not _is_meant(line, escaped)} == set()
     for url, page in crawl.pages.items():

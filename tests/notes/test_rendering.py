@@ -72,15 +72,15 @@ def article(body):
         ("[x](Other%20note.md#Sec%20A)", '<a href="/Other%20note#sec-a">x</a>'),
         ('[x](paper.pdf "t")', '<a href="/paper.pdf" title="t">x</a>'),
         ("[**x**](gone.md)", '<span class="unresolved"><strong>x</strong></span>'),
-        ("[x](//h/p)", '<a href="//h/p" rel="noopener">x</a>'),
-        ("[x](https://h/)", '<a href="https://h/" rel="noopener">x</a>'),
+        ("[x](//h/p)", '<a href="//h/p">x</a>'),
+        ("[x](https://h/)", '<a href="https://h/">x</a>'),
         ("[x](javascript:alert)", "[x](javascript:alert)"),
         ("<a href='Other note.md'>x</a>", '<a href="/Other%20note">x</a>'),
         (
             "<a id=i href='#j'>x</a><b id=j>y</b> [z](#i)",
             '<span id="i"></span><a href="#j">x</a><b id="j">y</b> <a href="#i">z</a>',
         ),
-        ("<a href='javascript:x'>x</a>", '<a rel="noopener">x</a>'),
+        ("<a href='javascript:x'>x</a>", "<a>x</a>"),
         ("a\nb", "a<br>\nb"),
         ("~~a~~ ~b~", "<s>a</s> ~b~"),
     ],
@@ -144,17 +144,15 @@ def test_inline(text, html):
         ),
         (
             "![A cat](https://h/c.png)",
-            '<a class="external-image" href="https://h/c.png" rel="noopener">A cat</a>',
+            '<a class="external-image" href="https://h/c.png">A cat</a>',
         ),
         (
             '<img src="//h/c%20d.png?x">',
-            '<a class="external-image" href="//h/c%20d.png?x" rel="noopener">'
-            "c d.png</a>",
+            '<a class="external-image" href="//h/c%20d.png?x">c d.png</a>',
         ),
         (
             "[![A badge](https://h/b.svg)](https://h/)",
-            '<a href="https://h/" rel="noopener">'
-            '<span class="external-image">A badge</span></a>',
+            '<a href="https://h/"><span class="external-image">A badge</span></a>',
         ),
         (
             "[![x](img/cat.png)](a/Deep.md)",
@@ -414,16 +412,16 @@ def test_tasks_are_boxes_that_cannot_be_ticked():
 def test_footnotes():
     assert article("a[^x] b[^x]\n\n[^x]: note") == (
         '<p>a<sup class="footnote-ref" id="fnref:1">'
-        '<a href="#fn:1" role="doc-noteref" rel="noopener">1</a></sup>'
+        '<a href="#fn:1" role="doc-noteref">1</a></sup>'
         ' b<sup class="footnote-ref" id="fnref:1:1">'
-        '<a href="#fn:1" role="doc-noteref" rel="noopener">1</a></sup></p>\n'
-        '<section class="footnotes" role="doc-endnotes">\n<ol>\n'
+        '<a href="#fn:1" role="doc-noteref">1</a></sup></p>\n'
+        '<div class="footnotes" role="doc-endnotes" aria-label="Footnotes">\n<ol>\n'
         '<li id="fn:1"><p>note'
         ' <a href="#fnref:1" class="footnote-backref" role="doc-backlink"'
-        ' aria-label="Back to reference 1" rel="noopener">\u21a9\ufe0e</a>'
+        ' aria-label="Back to reference 1">\u21a9\ufe0e</a>'
         ' <a href="#fnref:1:1" class="footnote-backref" role="doc-backlink"'
-        ' aria-label="Back to reference 1:1" rel="noopener">\u21a9\ufe0e</a></p>\n'
-        "</li>\n</ol>\n</section>\n"
+        ' aria-label="Back to reference 1:1">\u21a9\ufe0e</a></p>\n'
+        "</li>\n</ol>\n</div>\n"
     )
 
 

@@ -72,7 +72,7 @@ def test_what_a_card_may_be_is_shown():
     assert '<audio src="/s.mp3" aria-label="s.mp3" controls' in html
     assert '<a href="/d.zip">d.zip</a>' in html
     link = "https://example.com/?a=1&amp;b=2"
-    assert f'<a href="{link}" rel="noopener">{link}</a>' in html
+    assert f'<a href="{link}">{link}</a>' in html
     assert "<p>javascript:alert(1)</p>" in html
     assert '<g class="canvas-group canvas-color-4">' in html
     assert "All &lt;of&gt; it</text>" in html
