@@ -90,6 +90,7 @@ _EMPTY = Site(
     pages={},
     files={},
     former={},
+    held={},
     missing=make_response("problem", b"", "404 Not Found"),
 )
 

@@ -260,6 +260,7 @@ def site_version() -> str:
         parsing_version(),
         _sources_version(),
         conf.public_url,
+        settings.TIME_ZONE,
         # With templates and static files wherever they come from.
         repr((make_frame(""), make_frame("", has_tags=True))),
     )

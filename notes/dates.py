@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from notes.sources import NoteSource
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from notes.sources import NoteSource
 
 # In the words of Obsidian Publish, its Linter plugin, Quartz, Hugo and the Web
 # Clipper; the first that a note has is taken.
@@ -50,18 +55,41 @@ def read_dates(note: NoteSource) -> Dates:
 
 def changed_at(note: NoteSource) -> datetime.datetime:
     """Return when *note* last changed, for machines: by its word, else its file's."""
-    updated = read_dates(note).updated
-    return note.modified_at if updated is None else _midnight(updated)
+    return _first_moment(note, UPDATED) or note.modified_at
 
 
 def published_at(note: NoteSource) -> datetime.datetime:
     """Return when *note* was written, for machines: by its word, else its file's."""
-    created = read_dates(note).created
-    return note.modified_at if created is None else _midnight(created)
+    return _first_moment(note, CREATED) or note.modified_at
 
 
-def _midnight(day: datetime.date) -> datetime.datetime:
-    return datetime.datetime.combine(day, datetime.time(), datetime.UTC)
+def as_moment(value: object) -> datetime.datetime | None:
+    """
+    Return the time that *value*, a property, names, in UTC; None for no date.
+
+    A day begins at its midnight in TIME_ZONE, and so does one with more after it that
+    is no time. A time without an offset is one of clocks there.
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.datetime.fromisoformat(value.strip())
+        except ValueError:
+            value = _as_date(value)
+    if not isinstance(value, datetime.date):
+        return None
+    if not isinstance(value, datetime.datetime):
+        value = datetime.datetime.combine(value, datetime.time())
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=timezone.get_default_timezone())
+    try:
+        return value.astimezone(datetime.UTC)
+    except OverflowError:  # on the first or the last day that there is
+        return value.replace(tzinfo=datetime.UTC)
+
+
+def _first_moment(note: NoteSource, names: Iterable[str]) -> datetime.datetime | None:
+    moments = (as_moment(note.properties.get(name)) for name in names)
+    return next((moment for moment in moments if moment is not None), None)
 
 
 _NO_DATES = Dates()

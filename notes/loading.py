@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -24,30 +26,33 @@ class Everything:
     All published notes, all attachments, and the sequence that they are at.
 
     Attributes:
-        former: as of `notes.site.Site`.
+        held, former: as of `notes.site.Site`.
     """
 
     sequence: int
     notes: tuple[NoteSource, ...]
     attachments: tuple[AttachmentSource, ...]
+    held: Mapping[str, datetime]
     former: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Changes:
     """
-    What later changes left.
+    What later changes, and the time, left.
 
     Attributes:
         paths: all that they touched.
         notes, attachments: those of them that are there, and published, now.
+        held: those of them that are to be published later, and when.
         former: all of them, as of `notes.site.Site`; None where they are as before.
     """
 
     sequence: int
-    paths: frozenset[str]
+    paths: AbstractSet[str]
     notes: tuple[NoteSource, ...]
     attachments: tuple[AttachmentSource, ...]
+    held: Mapping[str, datetime]
     former: Mapping[str, str] | None = None
 
 
@@ -55,16 +60,16 @@ def load_everything() -> Everything:
     """Return all that there is."""
     with _reading():
         sequence = _latest()
-        notes, attachments = load_sources(
+        found = load_sources(
             Note.objects.all().iterator(), Attachment.objects.all().iterator()
         )
         former = _former()
-    return Everything(sequence, notes, attachments, former)
+    return Everything(sequence, *found, former)
 
 
-def load_changes(since: int) -> Changes | None:
+def load_changes(since: int, due: Collection[str] = ()) -> Changes | None:
     """
-    Return what happened after the sequence *since*.
+    Return what happened after the sequence *since*, and what became of *due* notes.
 
     None when that cannot be known: the log does not reach back so far, or ends
     before it, as after a restore of an older database.
@@ -75,7 +80,7 @@ def load_changes(since: int) -> Changes | None:
             return None
         paths = frozenset(
             Change.objects.filter(sequence__gt=since).values_list("path", flat=True)
-        )
+        ).union(due)
         changes = _load_rows(latest, paths)
         if FormerAddress.objects.filter(sequence__gt=since).exists():
             return replace(changes, former=_former())
@@ -130,6 +135,7 @@ def _differences(
 def _load_rows(sequence: int, paths: frozenset[str]) -> Changes:
     notes: list[NoteSource] = []
     attachments: list[AttachmentSource] = []
+    held: dict[str, datetime] = {}
     ordered = sorted(paths)
     for start in range(0, len(ordered), _MAX_VARIABLES):
         some = ordered[start : start + _MAX_VARIABLES]
@@ -137,9 +143,10 @@ def _load_rows(sequence: int, paths: frozenset[str]) -> Changes:
             Note.objects.filter(path__in=some),
             Attachment.objects.filter(path__in=some),
         )
-        notes.extend(found[0])
-        attachments.extend(found[1])
-    return Changes(sequence, paths, tuple(notes), tuple(attachments))
+        notes.extend(found.notes)
+        attachments.extend(found.attachments)
+        held.update(found.held)
+    return Changes(sequence, paths, tuple(notes), tuple(attachments), held)
 
 
 def _former() -> dict[str, str]:

@@ -2,8 +2,9 @@
 Looking: whether the database says something that a Site does not have yet.
 
 `PRAGMA data_version` says cheaply that somebody committed something; the greatest
-sequence in the log says whether it concerns the Site, and which paths. The next Site
-is then made from the last.
+sequence in the log says whether it concerns the Site, and which paths. So does the
+clock, for notes that are published from a time on. The next Site is then made from the
+last.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from django.db import connection
+from django.utils import timezone
 
-from notes.building import build_site, change_site
-from notes.loading import load_changes, load_everything
+from notes.building import Packed, build_site, change_site
+from notes.layers import replaced
+from notes.loading import Changes, Everything, load_changes, load_everything
 from notes.site import Site
 from notes.team import Crew
 
@@ -28,27 +31,44 @@ INTERVAL = 0.25
 def catch_up(site: Site | None, crew: Crew | None = None) -> Site:
     """Return the Site of what is in the database now; *site* when that is it."""
     if site is not None:
-        changes = load_changes(site.sequence)
+        due = site.due(timezone.now())
+        changes = load_changes(site.sequence, due)
         if changes is not None:
-            if changes.sequence == site.sequence:
+            if changes.sequence == site.sequence and not due:
                 return site
-            site = change_site(
-                site,
-                changes.sequence,
-                changes.paths,
-                changes.notes,
-                changes.attachments,
-                crew,
-            )
-            if changes.former is not None:
-                site = replace(site, former=changes.former)
-            return site
+            return apply_changes(site, changes, crew)
         logger.info("event=site_rebuilt reason='the log does not reach back'")
-    everything = load_everything()
+    return build_everything(load_everything(), crew)
+
+
+def build_everything(
+    everything: Everything, crew: Crew | None = None, known: Packed | None = None
+) -> Site:
+    """Return the Site of *everything*; see `change_site`."""
     site = build_site(
-        everything.notes, everything.attachments, everything.sequence, crew
+        everything.notes, everything.attachments, everything.sequence, crew, known
     )
-    return replace(site, former=everything.former)
+    return replace(site, former=everything.former, held=everything.held)
+
+
+def apply_changes(
+    site: Site, changes: Changes, crew: Crew | None = None, known: Packed | None = None
+) -> Site:
+    """Return what *changes* make of *site*; see `change_site`."""
+    made = change_site(
+        site,
+        changes.sequence,
+        changes.paths,
+        changes.notes,
+        changes.attachments,
+        crew,
+        known,
+    )
+    return replace(
+        made,
+        former=site.former if changes.former is None else changes.former,
+        held=replaced(site.held, changes.paths, changes.held),
+    )
 
 
 class Look:
@@ -96,7 +116,8 @@ class Look:
             self._version = None
             before = None
         version = _data_version()
-        if version != self._version:
+        is_due = before is not None and before.is_due(timezone.now())
+        if version != self._version or is_due:
             site = catch_up(before, self._crew)
         self._file, self._version = file, version
         return site

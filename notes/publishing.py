@@ -1,27 +1,46 @@
-"""The publishing rule: the one place that says whether a note is published."""
+"""The publishing rule: the one place that says whether a note is published, and when."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
+
+from django.utils import timezone
+
+from notes.dates import as_moment
 
 _FALSE = {"false", "no", "off", "n", "0"}
 _TRUE = {"true", "yes", "on", "y", "1"}
 
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+"""From when on a note is published that names no time."""
 
-def is_published(properties: Mapping[str, Any]) -> bool:
+
+def published_from(properties: Mapping[str, Any]) -> datetime | None:
     """
-    Return whether a note with these properties is published.
+    Return from when on a note with these properties is published; None for never.
 
     `publish: false` or `draft: true` keeps it back. Names and words are compared
     without case, and quoted words and 0 and 1 count like booleans: whoever wrote
-    `Draft: "yes"` meant it. Anything else, an empty value too, publishes.
+    `Draft: "yes"` meant it. `date` keeps it back till then; no other date does, since
+    what `created` says of a clipped or copied text need not be true here. Anything
+    else, an empty value too, publishes.
     """
+    start = ALWAYS
     for name, value in properties.items():
         word = str(value).strip().casefold()
         match name.casefold():
             case "publish" if word in _FALSE:
-                return False
+                return None
             case "draft" if word in _TRUE:
-                return False
-    return True
+                return None
+            case "date":
+                start = max(start, as_moment(value) or ALWAYS)
+    return start
+
+
+def is_published(properties: Mapping[str, Any]) -> bool:
+    """Return whether a note with these properties is published now."""
+    start = published_from(properties)
+    return start is not None and start <= timezone.now()

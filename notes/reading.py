@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from notes.exceptions import FrontmatterError, UnreadableFileError
 from notes.frontmatter import split
-from notes.publishing import is_published
+from notes.publishing import ALWAYS, published_from
 from notes.vault import VaultFile
 
 _BOM = b"\xef\xbb\xbf"
@@ -35,7 +35,7 @@ class Content:
     Attributes:
         file: where it was read.
         content_hash: SHA-256 of its bytes, in hex.
-        is_published: of a note; true for attachments.
+        published_from: when a note is published; None for never.
         source: a note's text, BOM taken away, newlines as '\\n'; empty for an
             attachment, and for a note that is only remembered.
     """
@@ -44,8 +44,15 @@ class Content:
     content_hash: str
     size: int
     modified_at: datetime
-    is_published: bool = True
+    published_from: datetime | None = ALWAYS
     source: str = ""
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is published now; true for attachments."""
+        return self.published_from is not None and (
+            self.published_from <= datetime.now(UTC)
+        )
 
 
 Fingerprint = tuple[int, int, int, int, int]
@@ -100,13 +107,13 @@ def read_note(
     with open_file(file, max_size) as stream:
         status = os.fstat(stream.fileno())
         data = stream.read(max_size + 1)
-    source, published = read_text(data, max_size)  # it may have grown
+    source, start = read_text(data, max_size)  # it may have grown
     content = Content(
         file,
         hashlib.sha256(data).hexdigest(),
         len(data),
         modified_at(status),
-        published,
+        start,
         source,
     )
     if cache is not None:
@@ -114,9 +121,9 @@ def read_note(
     return content
 
 
-def read_text(data: bytes, max_size: int) -> tuple[str, bool]:
+def read_text(data: bytes, max_size: int) -> tuple[str, datetime | None]:
     """
-    Return the source of the note whose bytes are *data*, and whether it is published.
+    Return the source of the note whose bytes are *data*, and when it is published.
 
     Raises:
         UnreadableFileError: it is over *max_size* bytes, not UTF-8, or has broken
@@ -128,7 +135,7 @@ def read_text(data: bytes, max_size: int) -> tuple[str, bool]:
         properties, _ = split(source)
     except FrontmatterError as exc:
         raise UnreadableFileError(str(exc)) from exc
-    return source, is_published(properties)
+    return source, published_from(properties)
 
 
 def read_attachment(

@@ -253,6 +253,7 @@ class Remake:
             pages=self._place_pages(folder_pages, tag_pages),
             files=self._files,
             former=self._old.former,
+            held=self._old.held,
             missing=self._make_missing(),
         )
 

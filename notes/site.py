@@ -9,6 +9,7 @@ next one from the last; `publish` puts it in the last one's place. A request rea
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
@@ -87,6 +88,7 @@ class Site:
         files: the other attachments that published notes use, by PATH_INFO.
         former: the paths of notes by what `redirect_key` makes of addresses that they
             had before.
+        held: when the notes are published that are not yet, by path.
         missing: the page that answers when there is none.
         documents: what is made at the first request for it, by PATH_INFO.
     """
@@ -115,8 +117,24 @@ class Site:
     pages: Mapping[str, Response]
     files: Mapping[str, AttachmentSource]
     former: Mapping[str, str]
+    held: Mapping[str, datetime.datetime]
     missing: Response
     documents: dict[str, Response] = field(default_factory=dict)
+
+    @functools.cached_property
+    def _falls_due(self) -> datetime.datetime | None:
+        return min(self.held.values(), default=None)
+
+    def is_due(self, now: datetime.datetime) -> bool:
+        """Return whether a note that is held back is to be published."""
+        # Asked several times a second, and as a rule there is none.
+        return self._falls_due is not None and self._falls_due <= now
+
+    def due(self, now: datetime.datetime) -> set[str]:
+        """Return the paths of the notes held back that are to be published."""
+        if not self.is_due(now):
+            return set()
+        return {path for path, start in self.held.items() if start <= now}
 
     @property
     def texts(self) -> Texts:
@@ -164,6 +182,7 @@ class Site:
                 "pages",
                 "files",
                 "former",
+                "held",
                 "missing",
                 "addresses",
                 "facts",

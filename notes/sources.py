@@ -1,7 +1,8 @@
 """
 Sources: what the rows of a vault are to everything after them.
 
-Drafts end here, so that nothing that renders, links, lists or serves sees one.
+Drafts end here, and notes whose `date` is to come, so that nothing that renders,
+links, lists or serves sees one.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.utils import timezone
 
 from notes.blobs import blob_path
 from notes.conf import conf
 from notes.exceptions import FrontmatterError
 from notes.frontmatter import split
 from notes.links import is_sheet
-from notes.publishing import is_published
+from notes.publishing import published_from
 
 if TYPE_CHECKING:
     from notes.models import Attachment, Note
@@ -60,8 +63,29 @@ class AttachmentSource:
     modified_at: datetime
 
 
+class Sources(NamedTuple):
+    """
+    What rows are, as far as anything after them may know.
+
+    Attributes:
+        notes: those that are published, and the sheets.
+        attachments: all, the sheets too.
+        held: when the notes are published that are not yet, by path.
+    """
+
+    notes: tuple[NoteSource, ...]
+    attachments: tuple[AttachmentSource, ...]
+    held: dict[str, datetime]
+
+
 def load_note(row: Note) -> NoteSource | None:
     """Return *row* as a source; None when it is not published."""
+    found = _load_note(row)
+    return found if isinstance(found, NoteSource) else None
+
+
+def _load_note(row: Note) -> NoteSource | datetime | None:
+    """Return *row* as a source, or when it is published; None for never."""
     try:
         properties, body = split(row.source)
     except FrontmatterError as exc:
@@ -69,8 +93,11 @@ def load_note(row: Note) -> NoteSource | None:
         # say `draft: true` in words that this one cannot read.
         logger.warning("event=note_left_out path=%r reason=%r", row.path, str(exc))
         return None
-    if not is_published(properties):
+    start = published_from(properties)
+    if start is None:
         return None
+    if start > timezone.now():
+        return start
     return NoteSource(row.path, properties, body, row.content_hash, row.modified_at)
 
 
@@ -97,17 +124,23 @@ def load_sheet(row: Attachment) -> NoteSource:
 
 def load_sources(
     note_rows: Iterable[Note], attachment_rows: Iterable[Attachment]
-) -> tuple[tuple[NoteSource, ...], tuple[AttachmentSource, ...]]:
+) -> Sources:
     """
-    Return the published notes and the sheets, and all attachments.
+    Return what the rows are.
 
-    Each sheet is an attachment too. The rows may be a part of the vault, as those
-    that a change touched.
+    They may be a part of the vault, as those that a change touched.
     """
-    notes = [note for row in note_rows if (note := load_note(row)) is not None]
-    attachments = []
+    notes: list[NoteSource] = []
+    attachments: list[AttachmentSource] = []
+    held: dict[str, datetime] = {}
+    for note_row in note_rows:
+        found = _load_note(note_row)
+        if isinstance(found, datetime):
+            held[note_row.path] = found
+        elif found is not None:
+            notes.append(found)
     for row in attachment_rows:
         attachments.append(load_attachment(row))
         if is_sheet(row.path):
             notes.append(load_sheet(row))
-    return tuple(notes), tuple(attachments)
+    return Sources(tuple(notes), tuple(attachments), held)

@@ -10,11 +10,11 @@ from django.db import connections
 
 from notes import caching
 from notes import site as sites
-from notes.building import build_site, change_site
 from notes.caching import Cached
 from notes.effort import Effort
 from notes.feeds import make_documents
 from notes.loading import load_differences, load_everything
+from notes.looking import apply_changes, build_everything
 from notes.site import Site
 from notes.team import Crew
 
@@ -101,28 +101,13 @@ def _make(cached: Cached, crew: Crew) -> tuple[Site, int]:
     finally:
         connections.close_all()
     if cached.site is None:
-        site = build_site(
-            everything.notes,
-            everything.attachments,
-            everything.sequence,
-            crew,
-            cached.packed,
-        )
-        return replace(site, former=everything.former), len(site.facts)
+        site = build_everything(everything, crew, cached.packed)
+        return site, len(site.facts)
     before = cached.site
-    if changes.former is not None:
-        before = replace(before, former=changes.former)
     if not changes.paths:
-        return replace(before, sequence=changes.sequence), 0
-    site = change_site(
-        before,
-        changes.sequence,
-        changes.paths,
-        changes.notes,
-        changes.attachments,
-        crew,
-        cached.packed,
-    )
+        former = before.former if changes.former is None else changes.former
+        return replace(before, sequence=changes.sequence, former=former), 0
+    site = apply_changes(before, changes, crew, cached.packed)
     return site, sum(
         before.facts.get(path) != site.facts.get(path)
         or before.attachments.get(path) != site.attachments.get(path)

@@ -54,6 +54,14 @@ def test_every_allowed_skip_has_its_reason() -> None:
             "globs as in a .gitignore, with commas between, such as "
             "'Templates/,*.tmp.md'",
         ),
+        *(
+            (
+                "TIME_ZONE",
+                name,
+                "the name of a time zone, such as 'UTC' or 'Europe/Berlin'",
+            )
+            for name in ("Mars/Olympus", "../etc/passwd", "/etc/passwd", "Europe")
+        ),
     ],
 )
 def test_a_knob_of_the_site_that_does_not_parse_is_named(

@@ -34,6 +34,19 @@ def globs(value: str) -> tuple[str, ...]:
     return found
 
 
+def time_zone(value: str) -> str:
+    """Return *value*, the name of a time zone that there is."""
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError) as exc:  # as the file is, or is not, found
+        raise InvalidValueError(
+            "the name of a time zone, such as 'UTC' or 'Europe/Berlin'"
+        ) from exc
+    return value
+
+
 NOTES_KNOBS = KnobTable(
     Knob("VAULT_DIR", path, "", "synced at start and watched by the writer"),
     Knob(
@@ -47,6 +60,12 @@ NOTES_KNOBS = KnobTable(
         globs,
         _EXCLUDED,
         "globs of notes to leave out, with commas between",
+    ),
+    Knob(
+        "TIME_ZONE",
+        time_zone,
+        "UTC",
+        "in which dates of notes are meant that name none",
     ),
     Knob("DEBUG", boolean, "false", "Django's DEBUG; for development only"),
     Knob(

@@ -14,12 +14,14 @@ from notes import site as sites
 from notes.building import build_site
 from notes.frontmatter import split
 from notes.links import is_sheet
-from notes.publishing import is_published
+from notes.publishing import published_from
 from notes.site import Site
-from notes.sources import AttachmentSource, NoteSource
+from notes.sources import AttachmentSource, NoteSource, Sources
 from notes.team import Crew
 
 NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
+NOW = datetime.datetime(2026, 12, 1, tzinfo=datetime.UTC)
+"""When the notes of these sites are read."""
 
 
 class Reply(NamedTuple):
@@ -103,9 +105,18 @@ def unquoted(path: str) -> str:
 
 def note(path: str, source: str) -> NoteSource | None:
     """Return a note as it comes from the database; None for a draft."""
+    found = _load(path, source, NOW)
+    return found if isinstance(found, NoteSource) else None
+
+
+def _load(
+    path: str, source: str, now: datetime.datetime
+) -> NoteSource | datetime.datetime | None:
+    """Return a note; what is held back at *now* is told by when it is published."""
     properties, body = split(source)
-    if not is_published(properties):
-        return None
+    start = published_from(properties)
+    if start is None or start > now:
+        return start
     content_hash = hashlib.sha256(source.encode()).hexdigest()
     return NoteSource(path, properties, body, content_hash, NOON)
 
@@ -120,19 +131,25 @@ def make_site(
     files: Mapping[str, str | bytes], crew: Crew | None = None, sequence: int = 1
 ) -> Site:
     """Return the site of *files*, by path: text of notes, bytes of attachments."""
-    notes, attachments = sort_files(files)
+    notes, attachments, _ = sort_files(files)
     return build_site(notes, attachments, sequence, crew)
 
 
 def sort_files(
-    files: Mapping[str, str | bytes],
-) -> tuple[list[NoteSource], list[AttachmentSource]]:
-    """Return published notes and sheets, and attachments, the sheets too."""
-    notes = [
-        made
+    files: Mapping[str, str | bytes], now: datetime.datetime = NOW
+) -> Sources:
+    """Return what the rows of *files* are at *now*."""
+    found = {
+        path: _load(path, content, now)
         for path, content in files.items()
-        if isinstance(content, str) and (made := note(path, content)) is not None
-    ]
+        if isinstance(content, str)
+    }
+    notes = [made for made in found.values() if isinstance(made, NoteSource)]
+    held = {
+        path: start
+        for path, start in found.items()
+        if isinstance(start, datetime.datetime)
+    }
     attachments = [
         attachment(path, content)
         for path, content in files.items()
@@ -144,7 +161,7 @@ def sort_files(
         if is_sheet(path) and isinstance(content, bytes)
         for file in [attachment(path, content)]
     ]
-    return notes, attachments
+    return Sources(tuple(notes), tuple(attachments), held)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import socket
 import struct
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 
 from notes import builder as building
 from notes import following, looking, sharing
@@ -181,6 +183,35 @@ def test_all_are_told_of_what_one_builds(
     _advance(builder, late)
     assert late.site.is_equal_to(one.site)
     assert late.site.sequence == one.site.sequence == 3
+
+
+def test_a_note_is_published_at_its_date_without_a_write(
+    base: Site,
+    builder: Builder,
+    subscribe: Callable[[], Subscription],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [NOON]
+    monkeypatch.setattr(timezone, "now", lambda: now[0])
+    one = subscribe()
+    builder.step()
+    _advance(builder, one)
+    _write(later="---\ndate: 2026-03-01 12:30\n---\nthen", a="[[later]]")
+    _advance(builder, one)
+    assert "/later" not in one.site.pages
+    assert b'class="unresolved"' in one.site.pages["/a"].body
+    held = one.site
+    now[0] += datetime.timedelta(minutes=29, seconds=59)
+    builder.step()
+    assert catch_up(held) is held
+    now[0] += datetime.timedelta(seconds=1)
+    _advance(builder, one)
+    assert b"then" in one.site.pages["/later"].body
+    assert b'href="/later"' in one.site.pages["/a"].body
+    assert one.site.sequence == held.sequence
+    # And so it is for who looks for itself, or begins only now.
+    assert one.site.is_equal_to(catch_up(held))
+    assert one.site.is_equal_to(catch_up(None))
 
 
 def test_who_reads_slowly_keeps_nobody_waiting_and_misses_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import multiprocessing
 import pickle
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from notes import making
 from notes.building import change_site
 from notes.differences import Difference, apply_difference, find_difference
+from notes.loading import Changes, Everything
+from notes.looking import apply_changes, build_everything
 from notes.making import Making
 from notes.site import Site
 from notes.team import MIN_PARALLEL, Crew
-from tests.notes.sites import make_site, note, sort_files
+from tests.notes.sites import NOON, make_site, note, sort_files
 
 _NAMES = (
     *("a.md", "b.md", "x/a.md", "x/index.md", "x/y/c d.md", "README.md", "p.png"),
@@ -68,6 +71,8 @@ _PROPERTIES = (
     "tags: [TAG, x]",
     "draft: true",
     "date: 2026-01-02",
+    "date: 2026-03-02",
+    "date: 2026-03-03 12:00",
     "lang: de",
     "related: '[[c d]] [[b]]'",
 )
@@ -98,13 +103,11 @@ def _canvas(cards: list[dict[str, str]]) -> bytes:
     return json.dumps({"nodes": nodes, "edges": []}).encode()
 
 
-_EDITS = st.lists(
-    st.dictionaries(st.sampled_from((*_NAMES, "q.png")), st.none()).flatmap(
-        lambda paths: st.fixed_dictionaries({path: _contents(path) for path in paths})
-    ),
-    min_size=1,
-    max_size=5,
+_EDIT = st.dictionaries(st.sampled_from((*_NAMES, "q.png")), st.none()).flatmap(
+    lambda paths: st.fixed_dictionaries({path: _contents(path) for path in paths})
 )
+_DAYS = st.integers(0, 2)
+"""That pass before an edit."""
 
 
 def _differences(left: Site, right: Site) -> list[str]:
@@ -122,9 +125,9 @@ def _differences(left: Site, right: Site) -> list[str]:
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-@given(_EDITS)
+@given(st.lists(st.tuples(_DAYS, _EDIT), min_size=1, max_size=5))
 def test_changes_end_with_the_site_that_building_anew_gives(
-    edits: list[dict[str, str | bytes | None]],
+    edits: list[tuple[int, dict[str, str | bytes | None]]],
 ) -> None:
     files: dict[str, str | bytes] = {
         "a.md": "# A\n\n[[b]] [[c d]]",
@@ -134,16 +137,21 @@ def test_changes_end_with_the_site_that_building_anew_gives(
         "shows.md": "![[c.canvas]]",
         "e.base": _BASES[1],
         "lists.md": "![[e.base]]",
+        "later.md": "---\ndate: 2026-03-02 12:00\n---\n[[a]] #tag",
     }
-    site = told = make_site(files)
-    for sequence, edit in enumerate(edits, 2):
+    now = NOON
+    site = told = build_everything(Everything(1, *sort_files(files, now), {}))
+    for sequence, (days, edit) in enumerate(edits, 2):
+        now += datetime.timedelta(days=days)
         for path, content in edit.items():
             files.pop(path, None)
             if content is not None:
                 files[path] = content
-        touched = {path: files[path] for path in edit if path in files}
-        before, site = site, change_site(site, sequence, edit, *sort_files(touched))
-        anew = make_site(files, sequence=sequence)
+        paths = site.due(now).union(edit)
+        touched = {path: files[path] for path in paths if path in files}
+        changes = Changes(sequence, paths, *sort_files(touched, now))
+        before, site = site, apply_changes(site, changes)
+        anew = build_everything(Everything(sequence, *sort_files(files, now), {}))
         assert _differences(site, anew) == []
         # And so it is for those who are only told of the difference, as is what they
         # would build on if they heard no more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import logging
 import multiprocessing
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -109,6 +111,29 @@ def test_a_second_boot_makes_nothing_and_serves_the_same_bytes(
     assert made == 0
     assert second is not first
     _assert_equal(second, first)
+
+
+def test_a_note_that_fell_due_since_is_on_the_site_of_the_next_boot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [NOON]
+    monkeypatch.setattr(timezone, "now", lambda: now[0])
+    _write({**FILES, "later.md": "---\ndate: 2026-03-01 12:01\n---\n[[index]]"}, 3)
+    first, _ = _boot()
+    assert "/later" not in first.pages
+    now[0] += datetime.timedelta(minutes=1)
+    second, made = _boot()
+    assert made == 1
+    assert "/later" in second.pages
+    _assert_equal(second, _uncached())
+
+
+def test_another_time_zone_has_other_dates(settings: Any) -> None:
+    _write({**FILES}, 3)
+    _boot()
+    settings.TIME_ZONE = "Asia/Tokyo"
+    again, _ = _boot()
+    _assert_equal(again, _uncached())
 
 
 _CONTENTS = st.none() | st.sampled_from(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 import sqlite3
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connection, connections
+from django.utils import timezone
 
 from notes import following, looking
 from notes import site as sites
@@ -102,6 +104,20 @@ def test_a_follower_serves_what_is_written(tmp_path: Path, follower: Follower) -
     site = sites.current()
     assert site is not None
     assert site.is_equal_to(catch_up(None))
+
+
+def test_a_note_is_published_at_its_date(
+    tmp_path: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [NOON]
+    monkeypatch.setattr(timezone, "now", lambda: now[0])
+    _sync(tmp_path, a="---\ndate: 2026-03-02\n---\nthen", b="[[a]]")
+    follower.refresh()
+    assert 'class="unresolved"' in _page("/b")
+    follower.start()
+    now[0] += datetime.timedelta(hours=12)
+    _wait_until(lambda: "then" in _page("/a"))
+    assert 'href="/a"' in _page("/b")
 
 
 def test_what_one_connection_saw_is_not_taken_for_what_another_sees(

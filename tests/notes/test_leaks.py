@@ -14,7 +14,10 @@ from tests.notes.sites import Client, make_site, served, sort_files
 
 SEARCHES = ("/search", "/-/search")
 _FOLDERS = ("", "open/", "hidden{0}/", "open/hidden{0}/")
-_DRAFT = ("publish: false", "draft: true", "publish: 'no'", "Draft: YES")
+_DRAFT = (
+    *("publish: false", "draft: true", "publish: 'no'", "Draft: YES"),
+    *("date: 2999-01-01", "Date: '2026-12-31 08:00 by hidden'"),
+)
 # Each holds words that no published note has: {0} makes them the draft's own.
 _DRAFT_PROPERTIES = (
     "title: hiddentitle{0}",
@@ -179,7 +182,6 @@ def test_a_note_that_becomes_a_draft_leaves_nothing(
     site = make_site(once)
     drafts = {path for path in files if files[path] != once[path]}
     assert any(path in site.facts for path in drafts)
-    after = change_site(
-        site, 2, drafts, *sort_files({path: files[path] for path in drafts})
-    )
+    notes, attachments, _ = sort_files({path: files[path] for path in drafts})
+    after = change_site(site, 2, drafts, notes, attachments)
     _assert_nothing_leaks(after, files)

@@ -146,7 +146,8 @@ def test_the_index_follows_what_is_served() -> None:
                 if content is not None:
                     files[path] = content
             changed = {path: files[path] for path in edit if path in files}
-            site = change_site(site, sequence, edit, *sort_files(changed))
+            notes, attachments, _ = sort_files(changed)
+            site = change_site(site, sequence, edit, notes, attachments)
             sites.publish(site)
             fresh = Index()
             for query in (
