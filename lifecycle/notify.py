@@ -25,9 +25,15 @@ class Notifier:
         self._status = ""
         self._is_ready = False
 
-    def _send(self, *lines: str) -> None:
+    def _send(self, *lines: str) -> bool:
+        """
+        Tell the manager; return False when it does not take it now.
+
+        Its queue holds few messages where net.unix.max_dgram_qlen is small (10 is the
+        kernel's own), and a manager that is busy for a moment fills it up.
+        """
         if not self._address:
-            return
+            return True
         address = self._address
         if address.startswith("@"):
             address = "\0" + address[1:]
@@ -38,22 +44,23 @@ class Notifier:
         ):
             connection.setblocking(False)
             connection.sendto("\n".join(lines).encode(), address)
+            return True
+        return False
 
     def status(self, text: str, *, starting: bool = False) -> None:
         """Tell phase and progress, if they changed; a start asks for more time."""
         if text == self._status:
             return
-        self._status = text
         lines = [f"STATUS={text}"]
         if starting and not self._is_ready:
             lines.append(f"EXTEND_TIMEOUT_USEC={_EXTENSION * 1_000_000}")
-        self._send(*lines)
+        if self._send(*lines):
+            self._status = text
 
     def ready(self) -> None:
-        """Tell that the service serves. Idempotent."""
+        """Tell that the service serves, once it is heard. Called at each tick."""
         if not self._is_ready:
-            self._is_ready = True
-            self._send("READY=1")
+            self._is_ready = self._send("READY=1")
 
     def stopping(self) -> None:
         """Tell that the service drains."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,22 @@ def test_ready_is_said_once_and_ends_the_start(manager):
         ["READY=1"],
         ["STATUS=standby: waiting for the writer slot, 1 s"],
     ]
+
+
+def test_what_a_busy_manager_does_not_take_is_said_again(manager):
+    notifier = Notifier({"NOTIFY_SOCKET": manager.address})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:  # until the queue is full
+                other.sendto(b"STATUS=noise", manager.socket.getsockname())
+    notifier.ready()
+    notifier.status("ready")
+    assert {line for lines in manager.heard() for line in lines} == {"STATUS=noise"}
+    for _ in range(2):  # ticks
+        notifier.ready()
+        notifier.status("ready")
+    assert manager.heard() == [["READY=1"], ["STATUS=ready"]]
 
 
 def test_a_drain_is_told(manager):
