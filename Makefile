@@ -5,7 +5,8 @@
 # make check           the part of it that takes seconds: format, lint, types
 # make format          what a machine can mend
 # make one-port        the rows without a load balancer of docs/benchmarks, a quarter of an hour
-# make soak            the tests again, with every note and many more rounds
+# make table           all rows of docs/benchmarks, 10 deploys each, hours
+# make soak            the tests again, with every note and many more rounds; then make table
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +17,7 @@ PYTEST_FLAGS ?=
 JOBS ?= 2
 ALONE := tests/deploys tests/bench $(wildcard tests/browser) tests/test_readme.py
 
-.PHONY: run demo one-port test lint format check soak packages
+.PHONY: run demo one-port table test lint format check soak packages
 .DELETE_ON_ERROR:
 
 # Empty when the machine has what an environment needs; else one line to print.
@@ -69,6 +70,12 @@ one-port: packages $(VENV)/installed-dev
 	  --row reuseport handover systemd-bluegreen systemd-restart caddy-tls naive-restart \
 	  --vault $(VAULTS)/quartz-docs --out docs/benchmarks/deploys
 
+# The table as the manual has it. What cannot run here is skipped with a line that says
+# how to get it; what fails does not stop the others, and each is kept once it is there.
+table: packages $(VENV)/installed-dev
+	$(BIN)/python bench/deploys.py --deploys 10 --requests 80 500 --releases --ways \
+	  --check --vault $(VAULTS)/quartz-docs --out docs/benchmarks/deploys
+
 packages: $(BIN)/python
 	@sh scripts/install-test-packages.sh
 	@sh scripts/fetch-consul.sh $(BIN)
@@ -95,3 +102,4 @@ test: packages check
 
 soak: packages $(VENV)/installed-dev
 	SOAK=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(MAKE) table

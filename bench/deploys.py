@@ -21,7 +21,9 @@ import contextlib
 import dataclasses
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from bench import chart, gallery, machine, rows
 from bench.exchange import LostError
@@ -29,7 +31,7 @@ from bench.gallery import COLUMNS, METHOD, RULE, Exhibit
 from bench.images import ImageError
 from bench.instance import REPOSITORY, InstanceError
 from bench.load_process import LoadError
-from bench.performance import perform
+from bench.performance import PAGES, REQUESTS, perform
 from bench.program import ProgramError
 from bench.recipes import RecipeError
 from bench.releases import Releases
@@ -38,76 +40,179 @@ from bench.stage import Stage, StageError
 from lifecycle.knobs import Knob, KnobError, duration
 
 PACKAGES = ("Django", "gunicorn")
+FAILURES = (
+    ImageError,
+    InstanceError,
+    LoadError,
+    LostError,
+    OSError,
+    ProgramError,
+    RecipeError,
+    StageError,
+)
+"""What a row may meet; anything else is a mistake here, and has a traceback."""
 # The generator itself was too late for its latencies to mean much, in milliseconds.
 _LAG_LIMIT_MS = 100.0
 
 
-def to_markdown(results: Sequence[Result], head: Sequence[str]) -> str:
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """
+    A row in one of its ways, under one load.
+
+    Attributes:
+        way: what of the stage is other than the command line has it.
+    """
+
+    row: str
+    rate: float
+    unit: str
+    way: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Played:
+    """What became of a part; settings as those of its row."""
+
+    result: Result
+    unit: str
+    settings: Mapping[str, str]
+
+
+def to_parts(options: argparse.Namespace) -> list[Part]:
+    """Return what *options* ask for, in order: all at one load, then at the next."""
+    loads = [(rate, REQUESTS) for rate in options.requests or ()]
+    return [
+        Part(name, rate, unit, way)
+        for rate, unit in loads or [(options.rate, PAGES)]
+        for name in options.row
+        for way in (rows.ways(name) if options.ways else ({},))
+    ]
+
+
+def to_markdown(played: Sequence[Played], head: Sequence[str]) -> str:
     """Return the table, with its *head* above."""
     lines = [*machine.title("Deploys under load"), METHOD, "", *head, "", COLUMNS, RULE]
     skipped = []
-    for one in results:
-        if one.skipped is not None:
-            skipped.append(f"- {one.row}: skipped, {one.skipped}")
+    for one in played:
+        name = gallery.label(one.result.row, one.settings)
+        if one.result.skipped is not None:
+            skipped.append(f"- {name}: skipped, {one.result.skipped}")
             continue
-        lines.append(to_row(one))
+        lines.append(to_row(one.result, name, one.unit))
     if skipped:
         lines += ["", *skipped]
     return "\n".join(lines) + "\n"
 
 
+def play(
+    part: Part, options: argparse.Namespace, say: Callable[[str], None]
+) -> tuple[Played, bool]:
+    """Play *part*, and keep it; return what became of it, and whether it must be so."""
+    name = part.row
+    head = machine.describe(machine.command_line(), PACKAGES)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stage = Stage(
+            folder,
+            grace=options.grace,
+            refresh=options.refresh,
+            reload=options.reload,
+            releases=Releases(folder) if options.releases else None,
+        )
+        stage = dataclasses.replace(stage, **part.way)
+        if options.data is not None:
+            stage.load_copy(options.data)
+        else:
+            say(f"{name}: {stage.load_vault(options.vault)}")
+        row = rows.ROWS[name](stage)
+        done = perform(row, deploys=options.deploys, rate=part.rate, unit=part.unit)
+    report = done.report
+    result = to_result(name, options.deploys, part.rate, report)
+    if options.out is not None:
+        step, bars = chart.count(done.records, done.began_at, done.ended_at)
+        exhibit = Exhibit(
+            *(result, row.claim.value, head, row.settings),
+            *(step, bars, done.lives, part.unit),
+        )
+        gallery.keep(options.out, exhibit)
+    say(
+        f"{name}: {report.reads_kept} of {report.reads} reads kept, "
+        f"{report.writes_kept} of {report.writes} writes"
+    )
+    for line in report.lost:
+        say(f"{name}: {line}")
+    if report.lag_ms > _LAG_LIMIT_MS:
+        say(f"{name}: the generator was late by {report.lag_ms} ms at worst")
+    holds = row.claim.is_met(report)
+    if not holds:
+        say(f"{name}: {row.claim.value}, and did not")
+    return Played(result, part.unit, row.settings), holds
+
+
 def run(
     options: argparse.Namespace, head: list[str], say: Callable[[str], None]
-) -> tuple[list[Result], bool]:
-    """Play the rows that *options* name; return results, and whether all claims held."""
-    results = []
+) -> int:
+    """
+    Play every part that *options* ask for, and write each as soon as it is there.
+
+    What cannot be played is said, and the others are played.
+
+    Returns:
+        The exit code.
+    """
+    played: list[Played] = []
+    has_failed = False
     holds = True
-    for name in options.row:
-        reason = rows.why_skipped(name)
-        if reason is not None:
-            say(f"{name}: skipped, {reason}")
-            results.append(Result(name, options.deploys, options.rate, skipped=reason))
-            continue
-        with contextlib.ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            stage = Stage(
-                folder,
-                grace=options.grace,
-                refresh=options.refresh,
-                reload=options.reload,
-                releases=Releases(folder) if options.releases else None,
-            )
-            if options.data is not None:
-                stage.load_copy(options.data)
-            else:
-                say(f"{name}: {stage.load_vault(options.vault)}")
-            row = rows.ROWS[name](stage)
-            done = perform(row, deploys=options.deploys, rate=options.rate)
-        report = done.report
-        results.append(to_result(name, options.deploys, options.rate, report))
-        if options.out is not None:
-            step, bars = chart.count(done.records, done.began_at, done.ended_at)
-            exhibit = Exhibit(
-                *(results[-1], row.claim.value, head, row.settings),
-                *(step, bars, done.lives),
-            )
-            gallery.keep(options.out, exhibit)
-        say(
-            f"{name}: {report.reads_kept} of {report.reads} reads kept, "
-            f"{report.writes_kept} of {report.writes} writes"
-        )
-        for line in report.lost:
-            say(f"{name}: {line}")
-        if report.lag_ms > _LAG_LIMIT_MS:
-            say(f"{name}: the generator was late by {report.lag_ms} ms at worst")
-        if not row.claim.is_met(report):
-            holds = False
-            say(f"{name}: {row.claim.value}, and did not")
-    return results, holds
+    for part in to_parts(options):
+        why = rows.why_skipped(part.row)
+        if why is not None:
+            say(f"{part.row}: skipped, {why}")
+        else:
+            try:
+                one, is_met = play(part, options, say)
+                played.append(one)
+                holds = holds and is_met
+            # Whatever it is, it must not take the rows that are left with it.
+            except Exception as exc:  # noqa: BLE001
+                if not isinstance(exc, FAILURES):
+                    traceback.print_exc()
+                say(f"{part.row}: failed: {exc}")
+                why = f"failed: {str(exc).partition(chr(10))[0]}"
+                has_failed = True
+        if why is not None:
+            result = Result(part.row, options.deploys, part.rate, skipped=why)
+            played.append(Played(result, part.unit, {}))
+        write(options, played, head)
+    print(to_markdown(played, head), end="")
+    return 1 if has_failed or (options.check and not holds) else 0
+
+
+def write(
+    options: argparse.Namespace, played: Sequence[Played], head: Sequence[str]
+) -> None:
+    """Write the files that *options* name, as far as there is something to write."""
+    if options.out is not None:
+        exhibits = gallery.read(options.out, rows.NAMES)
+        shown = {one.result.row for one in exhibits}
+        absent = {
+            name: rows.why_skipped(name) or "not played yet"
+            for name in rows.NAMES
+            if name not in shown
+        }
+        page = gallery.to_page(options.out, exhibits, absent)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.with_suffix(".md").write_text(page, encoding="utf-8")
+    if options.markdown is not None:
+        options.markdown.parent.mkdir(parents=True, exist_ok=True)
+        options.markdown.write_text(to_markdown(played, head), encoding="utf-8")
+    if options.json is not None:
+        values = [dataclasses.asdict(one.result) for one in played]
+        options.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play the rows of the command line; return 1 when one could not be played."""
+    """Play the rows of the command line; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     parser.add_argument(
@@ -121,6 +226,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--deploys", type=int, default=10, help="a row (10)")
     parser.add_argument(
         "--rate", type=float, default=200.0, help="pages a second (200)"
+    )
+    parser.add_argument(
+        "--requests",
+        type=float,
+        nargs="+",
+        metavar="RATE",
+        help="instead: requests a second in all, writes too; every row at each",
+    )
+    parser.add_argument(
+        "--ways",
+        action="store_true",
+        help="a row in each of its ways: with a reload, with a quick and a slow refresh",
     )
     parser.add_argument("--grace", default="5s", help="SHUTDOWN_GRACE_PERIOD (5s)")
     parser.add_argument(
@@ -154,8 +271,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(rows.NAMES))
         return 0
-    if options.deploys < 1 or options.rate <= 0:
-        parser.error("--deploys and --rate must be above 0")
+    if options.deploys < 1 or min(options.requests or [options.rate]) <= 0:
+        parser.error("--deploys, --rate and --requests must be above 0")
     if not options.vault.is_dir():
         parser.error(f"--vault {options.vault} is not a folder")
     try:
@@ -165,34 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KnobError as exc:
         parser.error(str(exc))
     head = machine.describe(machine.command_line(), PACKAGES)
-    try:
-        results, holds = run(
-            options, head, lambda line: print(line, file=sys.stderr, flush=True)
-        )
-    except (
-        ImageError,
-        InstanceError,
-        LoadError,
-        LostError,
-        ProgramError,
-        RecipeError,
-        StageError,
-    ) as exc:
-        print(exc, file=sys.stderr)
-        return 1
-    table = to_markdown(results, head)
-    print(table, end="")
-    if options.out is not None:
-        exhibits = gallery.read(options.out, rows.NAMES)
-        page = gallery.to_page(options.out, exhibits)
-        options.out.with_suffix(".md").write_text(page, encoding="utf-8")
-    if options.markdown is not None:
-        options.markdown.parent.mkdir(parents=True, exist_ok=True)
-        options.markdown.write_text(table, encoding="utf-8")
-    if options.json is not None:
-        values = [dataclasses.asdict(one) for one in results]
-        options.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    return 0 if holds or not options.check else 1
+    return run(options, head, lambda line: print(line, file=sys.stderr, flush=True))
 
 
 if __name__ == "__main__":

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import chart, machine
 from bench.chart import Bar, Life
+from bench.performance import PAGES
 from bench.result import Result, to_row
 
 COLUMNS = (
-    "| row | deploys | pages/s | reads | reads kept | writes | writes kept "
+    "| row | deploys | load | reads | reads kept | writes | writes kept "
     "| lost or doubled | errors | idle race | p50 ms | p99 ms | longest ms |"
 )
 RULE = "| --- " + "| ---: " * 7 + "| --- " + "| ---: " * 4 + "|"
@@ -27,8 +28,9 @@ METHOD = (
     "each with its stylesheet and first attachment, while instances replace one "
     "another; no request is sent twice. Writes are numbered and looked up in the "
     "database afterwards. Times are those of the reads that were kept, from the moment "
-    "each was due. 'idle race': lost on connections that had rested longer than half "
-    "of the grace; printed, and not judged."
+    "each was due. There is a write for every ten pages; a load in pages/s counts pages "
+    "alone, one in requests/s all that is sent. 'idle race': lost on connections that "
+    "had rested longer than half of the grace; printed, and not judged."
 )
 
 
@@ -50,12 +52,14 @@ class Exhibit:
     step: float
     bars: list[Bar]
     lives: list[Life]
+    unit: str = PAGES
 
     @property
     def name(self) -> str:
         """The name of its files, less their suffix."""
         words = [f"{name}-{value}" for name, value in self.settings.items()]
-        parts = [self.result.row, f"{self.result.rate:g}", *words]
+        unit = [] if self.unit == PAGES else ["requests"]
+        parts = [self.result.row, f"{self.result.rate:g}", *unit, *words]
         return "-".join(parts)
 
     @property
@@ -64,7 +68,7 @@ class Exhibit:
         words = ", ".join(f"{name} {value}" for name, value in self.settings.items())
         return (
             f"{self.result.row}: {self.result.deploys} deploys at "
-            f"{self.result.rate:g} pages/s" + (f", {words}" if words else "")
+            f"{self.result.rate:g} {self.unit}" + (f", {words}" if words else "")
         )
 
 
@@ -87,7 +91,7 @@ def read(folder: Path, order: Sequence[str]) -> list[Exhibit]:
         found,
         key=lambda one: (
             order.index(one.result.row),
-            one.result.rate,
+            (one.unit, one.result.rate),
             [float(value.removesuffix("s")) for value in one.settings.values()],
         ),
     )
@@ -107,12 +111,22 @@ def _exhibit(value: dict[str, Any]) -> Exhibit:
     )
 
 
-def to_page(folder: Path, exhibits: Sequence[Exhibit]) -> str:
-    """Return the page of the manual that shows *exhibits*, which are in *folder*."""
+def to_page(
+    folder: Path, exhibits: Sequence[Exhibit], absent: Mapping[str, str]
+) -> str:
+    """
+    Return the page of the manual that shows *exhibits*, which are in *folder*.
+
+    *absent* says of each row without one why it has none.
+    """
     lines = [*machine.title("Deploys under load"), METHOD, "", COLUMNS, RULE]
-    for one in exhibits:
-        label = " ".join([one.result.row, *_words(one)])
-        lines.append(to_row(dataclasses.replace(one.result, row=label)))
+    lines += [
+        to_row(one.result, label(one.result.row, one.settings), one.unit)
+        for one in exhibits
+    ]
+    if absent:
+        lines += ["", "Rows that are not in the table:", ""]
+        lines += [f"- {name}: {reason}" for name, reason in absent.items()]
     lines += ["", "## How each row was run"]
     for one in exhibits:
         lines += [
@@ -124,8 +138,7 @@ def to_page(folder: Path, exhibits: Sequence[Exhibit]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _words(exhibit: Exhibit) -> list[str]:
-    if not exhibit.settings:
-        return []
-    words = ", ".join(f"{key} {value}" for key, value in exhibit.settings.items())
-    return [f"({words})"]
+def label(row: str, settings: Mapping[str, str]) -> str:
+    """Return what names *row* in the table: with *settings*, where it has some."""
+    words = ", ".join(f"{key} {value}" for key, value in settings.items())
+    return f"{row} ({words})" if words else row

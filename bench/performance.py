@@ -13,8 +13,12 @@ from bench.load_process import LoadProcess
 from bench.report import Record, Report
 from bench.rows.row import Row
 from bench.stage import find_pages
-from bench.writes import reconcile
+from bench.survey import requests_per_page
+from bench.writes import SHARE, reconcile
 from lifecycle import timeline
+
+PAGES, REQUESTS = "pages/s", "requests/s"
+"""What a rate counts: pages, or all that is sent: pages, what they need, writes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +44,13 @@ def perform(
     *,
     deploys: int,
     rate: float,
+    unit: str = PAGES,
     pause: float = 1.0,
     writes: bool = True,
     patience: float = 15.0,
 ) -> Performance:
     """
-    Deploy *deploys* times under *rate* page reads a second.
+    Deploy *deploys* times under a load of *rate*, counted in *unit*.
 
     There are *pause* seconds of plain load before, between and after, with *writes*
     where the stage takes them. What has no answer after *patience* seconds is lost.
@@ -57,6 +62,9 @@ def perform(
         row.start()
         pages = asyncio.run(find_pages(row.target, ca=row.ca))
         token = row.make_token() if writes and row.stage.takes_writes else ""
+        if unit == REQUESTS:
+            per_page = asyncio.run(requests_per_page(row.target, pages, ca=row.ca))
+            rate /= per_page + (SHARE if token else 0)
         plan = Plan(
             *(row.target, pages, rate),
             grace=row.stage.grace,

@@ -43,12 +43,12 @@ def to_result(row: str, deploys: int, rate: float, report: Report) -> Result:
     return Result(row=row, deploys=deploys, rate=rate, **sums)
 
 
-def to_row(one: Result) -> str:
-    """Return *one* as a line of a Markdown table."""
+def to_row(one: Result, label: str, unit: str) -> str:
+    """Return *one* as a line of a Markdown table; *unit* is its rate's."""
     errors = ", ".join(f"{n} {kind}" for kind, n in (one.errors or {}).items())
     wrong = (one.writes_lost or 0) + (one.writes_duplicated or 0)
     cells = (
-        *(one.row, one.deploys, f"{one.rate:g}"),
+        *(label, one.deploys, f"{one.rate:g} {unit}"),
         *(one.reads, _share(one.reads_kept, one.reads)),
         *(one.writes, _share(one.writes_kept, one.writes), wrong),
         *(errors or "none", one.idle_race),

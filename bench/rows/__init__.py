@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from bench.rows.caddy import Caddy, NaiveCaddy
 from bench.rows.caddy_tls import CaddyTls
 from bench.rows.consul import ConsulTraefik
@@ -63,3 +66,8 @@ def why_skipped(name: str) -> str | None:
     if name not in ROWS:
         return "not built yet"
     return ROWS[name].missing()
+
+
+def ways(name: str) -> Sequence[Mapping[str, Any]]:
+    """Return the ways to play the row *name*; see `Row.ways`."""
+    return ROWS[name].ways if name in ROWS else ({},)

@@ -22,6 +22,7 @@ class Caddy(Balanced):
 
     name = "caddy"
     program = "caddy"
+    ways = ({}, {"reload": True})
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)

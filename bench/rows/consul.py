@@ -25,6 +25,7 @@ class ConsulTraefik(Balanced):
 
     name = "consul-traefik"
     program = "consul"
+    ways = ({"refresh": 5.0, "grace": 6.0}, {"refresh": 15.0, "grace": 16.0})
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import abc
 import contextlib
 import enum
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bench.instance import Instance
 from bench.report import Report
@@ -42,6 +43,8 @@ class Row(abc.ABC):
     """
 
     name: ClassVar[str]
+    ways: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
+    """What of the stage is other than usual, in each of the ways to play it."""
     claim: Claim
     ca: Path | None = None
     """Who signed the certificate of a public port that speaks TLS."""

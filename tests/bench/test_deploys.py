@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
+from bench import deploys as deploys_command
 from bench import rows
-from bench.instance import REPOSITORY
+from bench.instance import REPOSITORY, InstanceError
+from bench.rows.row import Row
 
 FIELDS = [
     "row",
@@ -79,12 +81,72 @@ def test_a_row_that_is_not_built_is_skipped_with_its_reason(tmp_path):
         assert f"- {name}: skipped, not built yet" in done.stdout
 
 
+class Broken(Row):
+    """A row that cannot be played."""
+
+    name = "caddy"
+    ways = ({}, {"refresh": 15.0, "grace": 16.0})
+
+    @property
+    def target(self):
+        raise InstanceError("never reached")
+
+    def start(self):
+        raise InstanceError(f"it broke, grace {self.stage.grace:g}s\nand its log")
+
+    def deploy(self):
+        raise InstanceError("never reached")
+
+
+class Mistaken(Broken):
+    """A row with a mistake in it, which nobody foresaw."""
+
+    def start(self):
+        raise KeyError("unforeseen")
+
+
+def test_a_row_that_fails_takes_no_other_with_it(tmp_path, monkeypatch, capsys):
+    broken = {"caddy": Broken, "haproxy": Mistaken}
+    monkeypatch.setattr(rows, "ROWS", broken)
+    vault, file, table = tmp_path / "vault", tmp_path / "a.json", tmp_path / "a.md"
+    vault.mkdir()
+    code = deploys_command.main(
+        [
+            *("--row", "caddy", "haproxy", "nginx-flip", "--ways", "--deploys", "2"),
+            *("--requests", "80", "500", "--vault", str(vault)),
+            *("--json", str(file), "--markdown", str(table)),
+        ]
+    )
+    assert code == 1
+    results = [
+        (one["row"], one["rate"], one["skipped"])
+        for one in json.loads(file.read_text())
+    ]
+    ways = ("failed: it broke, grace 5s", "failed: it broke, grace 16s")
+    mistake = "failed: 'unforeseen'"
+    assert results == [
+        (name, rate, reason)
+        for rate in (80.0, 500.0)
+        for name, reasons in (
+            ("caddy", ways),
+            ("haproxy", (mistake, mistake)),
+            ("nginx-flip", ("not built yet",)),
+        )
+        for reason in reasons
+    ]
+    said = capsys.readouterr()
+    assert said.out == table.read_text()
+    assert "and its log" in said.err
+    assert said.err.count("Traceback") == 4
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["--row", "no-such-row"],
         ["--deploys", "0"],
         ["--rate", "0"],
+        ["--requests", "80", "0"],
         ["--grace", "soon"],
         ["--vault", "/no/such/folder"],
     ],
@@ -117,7 +179,7 @@ def test_a_restart_on_one_socket_keeps_what_a_bare_restart_loses(tmp_path):
     assert systemd["writes"] == systemd["writes_kept"] > 10
     assert naive["writes"] > naive["writes_kept"] > 0
     assert table.read_text() == done.stdout
-    assert "| systemd-restart | 1 | 100 |" in done.stdout
+    assert "| systemd-restart | 1 | 100 pages/s |" in done.stdout
     for word in (
         "- Machine: ",
         "- Software: Python ",

@@ -10,6 +10,7 @@ import pytest
 from bench import chart, gallery
 from bench.chart import KEPT, LOST, OUTCOMES, PHASES, RACED, WRITTEN, Life, Span
 from bench.gallery import Exhibit
+from bench.performance import REQUESTS
 from bench.report import IDLE_RACE, OK, WRITE, Record, summarize
 from bench.result import to_result
 
@@ -93,6 +94,12 @@ def test_what_is_kept_is_read_again(tmp_path, exhibit):
     assert (tmp_path / "haproxy-2-grace-2s.svg").read_text().startswith("<svg")
 
 
+def test_a_load_counted_in_requests_has_files_and_a_title_of_its_own(exhibit):
+    other = dataclasses.replace(exhibit, unit=REQUESTS)
+    assert other.name == "haproxy-2-requests-grace-2s"
+    assert other.title == "haproxy: 1 deploys at 2 requests/s, grace 2s"
+
+
 def test_the_page_shows_rows_in_their_order_with_how_each_was_run(tmp_path, exhibit):
     folder = tmp_path / "deploys"
     first = dataclasses.replace(
@@ -100,7 +107,8 @@ def test_the_page_shows_rows_in_their_order_with_how_each_was_run(tmp_path, exhi
     )
     for one in (exhibit, first):
         gallery.keep(folder, one)
-    page = gallery.to_page(folder, gallery.read(folder, ["caddy", "haproxy"]))
+    exhibits = gallery.read(folder, ["caddy", "haproxy"])
+    page = gallery.to_page(folder, exhibits, {"nomad": "it is not here"})
     rows = [line for line in page.splitlines() if line.startswith("| ")][2:]
     assert [row.split(" | ")[0] for row in rows] == ["| caddy", "| haproxy (grace 2s)"]
     assert "1 status 502" in rows[0]
@@ -108,4 +116,5 @@ def test_the_page_shows_rows_in_their_order_with_how_each_was_run(tmp_path, exhi
     assert "### haproxy: 1 deploys at 2 pages/s, grace 2s" in page
     assert page.count("This row must lose nothing.") == 2
     assert page.count("- Machine: a small one") == 2
+    assert "- nomad: it is not here\n" in page
     assert page.startswith("---\ntitle: Deploys under load\n")

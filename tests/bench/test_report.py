@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.deploys import to_markdown
+from bench.deploys import Played, to_markdown
+from bench.performance import PAGES
 from bench.report import Record, percentile, read_records, summarize, write_records
 from bench.result import Result, to_result
 from bench.rows.row import Claim
@@ -70,9 +71,10 @@ def test_a_share_is_never_rounded_up_to_all():
         Result("b", 1, 80, reads=10, reads_kept=10, writes=0, writes_kept=0),
         Result("c", 1, 80, skipped="not built yet"),
     ]
-    table = to_markdown(results, ["- Machine: x"])
-    assert "| a | 1 | 80 | 1000000 | 99.999 % | 0 | - |" in table
-    assert "| b | 1 | 80 | 10 | 100 % | 0 | - |" in table
+    played = [Played(result, PAGES, {}) for result in results]
+    table = to_markdown(played, ["- Machine: x"])
+    assert "| a | 1 | 80 pages/s | 1000000 | 99.999 % | 0 | - |" in table
+    assert "| b | 1 | 80 pages/s | 10 | 100 % | 0 | - |" in table
     assert table.startswith("---\ntitle: Deploys under load\n---\n")
     assert table.endswith("\n\n- c: skipped, not built yet\n")
 
