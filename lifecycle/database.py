@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from django.db import DatabaseError, connections
@@ -35,6 +35,13 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+Report = Callable[[int, int, str], None]
+"""Takes what is done, of how many, and of what."""
+
+# The rehearsal's copy is made in steps of so many pages, which report.
+_STEP_PAGES = 1024
+# So many instructions of SQLite's machine are some milliseconds of a migration.
+_LOOK_INSTRUCTIONS = 100_000
 # SQLite in WAL needs shared memory between its processes: one host only.
 _NETWORK_FILESYSTEMS = {
     "9p",
@@ -157,13 +164,24 @@ def filesystem_of(path: Path, mountinfo: str | None = None) -> str:
     return kind
 
 
+def _report_to_nobody(done: int, total: int, what: str) -> None:
+    pass
+
+
 @contextlib.contextmanager
-def rehearsed(scratch: Path, names: list[str]) -> Iterator[None]:
+def rehearsed(
+    scratch: Path, names: list[str], report: Report = _report_to_nobody
+) -> Iterator[None]:
     """
     Point the default database at a copy with *names* migrated, and back.
 
     The copy is made by SQLite's backup API, so that it is consistent while
     another instance writes. Nothing of it is left afterwards.
+
+    Args:
+        scratch: where the copy is to be.
+        names: the migrations that are pending.
+        report: told of progress, as long as there is some.
 
     Raises:
         DatabaseUnfitError: no copy can be made.
@@ -173,11 +191,12 @@ def rehearsed(scratch: Path, names: list[str]) -> Iterator[None]:
     original = connection.settings_dict["NAME"]
     began = time.monotonic()
     try:
-        _copy(scratch)
+        _copy(scratch, report)
         connection.settings_dict["NAME"] = str(scratch)
-        schema.run_migrations(
-            names, "fail on a copy", f"{original} is as it was; mend them first."
-        )
+        with _watched(report):
+            schema.run_migrations(
+                names, "fail on a copy", f"{original} is as it was; mend them first."
+            )
         logger.info(
             "event=migrations_rehearsed migrations=%s seconds=%.3f",
             ",".join(names),
@@ -191,12 +210,25 @@ def rehearsed(scratch: Path, names: list[str]) -> Iterator[None]:
             Path(f"{scratch}{suffix}").unlink(missing_ok=True)
 
 
-def _copy(target: Path) -> None:
+def _copy(target: Path, report: Report) -> None:
     connection = connections["default"]
     connection.ensure_connection()
+    live = connection.connection
+    (page_size,) = live.execute("PRAGMA page_size").fetchone()
+
+    def step(_: int, remaining: int, total: int) -> None:
+        done, all_of_it = (total - remaining) * page_size, total * page_size
+        report(done >> 20, all_of_it >> 20, "MB copied to rehearse migrations on")
+
     try:
         with contextlib.closing(sqlite3.connect(target)) as copy:
-            connection.connection.backup(copy)
+            # Nobody else sees the copy, and no sync at its end keeps us waiting.
+            copy.execute("PRAGMA synchronous = OFF")
+            # One read transaction: without it each write that another process makes
+            # between two steps would begin the copy again.
+            live.execute("BEGIN")
+            live.execute("SELECT 1 FROM sqlite_master").fetchone()
+            live.backup(copy, pages=_STEP_PAGES, progress=step)
     except sqlite3.Error as exc:
         size = conf.database_path.stat().st_size >> 20
         raise DatabaseUnfitError(
@@ -205,3 +237,22 @@ def _copy(target: Path) -> None:
         ) from exc
     finally:
         connections.close_all()
+
+
+@contextlib.contextmanager
+def _watched(report: Report) -> Iterator[None]:
+    """Report that the default database is at work, each time SQLite says so."""
+    connection = connections["default"]
+    connection.ensure_connection()
+    raw = connection.connection
+    began = time.monotonic()
+
+    def look() -> int:
+        report(0, 0, f"rehearsing migrations for {time.monotonic() - began:.0f} s")
+        return 0  # go on
+
+    raw.set_progress_handler(look, _LOOK_INSTRUCTIONS)
+    try:
+        yield
+    finally:
+        raw.set_progress_handler(None, 0)

@@ -188,7 +188,7 @@ def _warm(instance: Instance) -> None:
             if verdicts:
                 scratch = instance.run_dir.path / f".{instance.id}.rehearsal"
                 names = [verdict.name for verdict in verdicts]
-                stack.enter_context(database.rehearsed(scratch, names))
+                stack.enter_context(database.rehearsed(scratch, names, instance.report))
             warmup.run_tasks(context)
         preloading.load_code()
         writer_main.preload()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -200,6 +201,41 @@ def test_pending_migrations_are_rehearsed_and_run_once_the_slot_is_taken(
             "event=migrations_rehearsed migrations=sample.0002_colour seconds="
         )
         assert not [name for name in run_files(data_dir) if "rehearsal" in name]
+
+
+def test_a_long_rehearsal_asks_the_service_manager_for_more_time(
+    migrated: Path, data_dir: Path
+) -> None:
+    # Until the file is there, as a migration of a large table would: in SQLite.
+    go = data_dir.parent / "go"
+    code = """
+    from pathlib import Path
+    count = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 50000)"
+    while "rehearsal" in str(name) and not Path("GO").exists():
+        schema_editor.execute(count + " SELECT count(*) FROM c")
+"""
+    migrations = write_migrations(data_dir, code.replace("GO", str(go)))
+    address = str(data_dir.parent / "notify")
+    heard: list[list[str]] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(20)
+
+        def rehearsing() -> list[str]:
+            heard.append(manager.recv(4096).decode().splitlines())
+            return [one for one, *_ in heard if "rehearsing migrations for " in one]
+
+        with instance(
+            data_dir, SAMPLE_MIGRATIONS=migrations, NOTIFY_SOCKET=address
+        ) as one:
+            wait_until(lambda: len(rehearsing()) >= 3, 20, "the third ask for time")
+            go.touch()
+            one.wait_ready()
+    statuses = [status for status, *_ in heard]
+    # The copy told its progress before, and nothing was said twice.
+    assert "STATUS=warming: MB copied to rehearse migrations on" in statuses
+    assert len({*statuses}) == len(statuses)
+    assert {more for _, more in heard} == {"EXTEND_TIMEOUT_USEC=30000000"}
 
 
 def test_migrations_that_fail_in_the_rehearsal_touch_nothing(

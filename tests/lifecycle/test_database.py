@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import tempfile
@@ -177,3 +178,31 @@ def test_what_is_to_be_done_follows_sqlites_own_code(path: Path) -> None:
         message = str(database.unfit(error))
         assert message.startswith(f"Database {path} cannot be used: what happened. ")
         assert remedy in message
+
+
+def test_a_copy_to_rehearse_on_tells_its_progress_and_ends_under_writes(
+    guarded: Path,
+) -> None:
+    def write(statement: str) -> None:
+        with contextlib.closing(sqlite3.connect(guarded)) as another:
+            another.execute(statement)
+            another.commit()
+
+    write("CREATE TABLE weight AS SELECT zeroblob(12 << 20) AS bytes")
+    told: list[tuple[int, int]] = []
+
+    def report(done: int, total: int, what: str) -> None:
+        if what == "MB copied to rehearse migrations on":
+            told.append((done, total))
+            # What makes a copy without a transaction begin again.
+            write(f"CREATE TABLE late_{len(told)} (number INTEGER)")
+            assert len(told) < 20
+
+    copy = guarded.parent / "copy"
+    with database.rehearsed(copy, [], report):
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+        assert ("weight",) in tables
+        assert [name for (name,) in tables if name.startswith("late_")] == []
+    assert [done for done, _ in told] == [4, 8, 12, 12]
+    assert {total for _, total in told} == {12}
