@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import socket
 import statistics
 import sys
@@ -23,6 +24,8 @@ from tests.processes import wait_until
 
 pytestmark = pytest.mark.process
 
+# Elsewhere the machine may have other work: there only the counts are judged.
+SOAK = os.environ.get("SOAK") == "1"
 WRITERS = 200
 SEATS = 2 * 32 // 2
 
@@ -107,14 +110,18 @@ def test_slow_writers_keep_no_reader_waiting(writing_scene, listener, slow):
             if slow == "body":
                 writers.trickle()
             beside += latencies(address, 20)
+        # All of these reads were answered while every seat was taken.
         answers = writers.read()
         assert len(answers) == WRITERS - SEATS
         for answer in answers:
             assert answer.startswith(b"HTTP/1.1 503 "), answer
             assert b"\r\nRetry-After: 1\r\n" in answer
             assert b'{"error": "Nothing was written: too many writes wait' in answer
+            # The rest of its body is not read: gunicorn would take 5 s for that, in a
+            # thread that a reader needs.
+            assert b"\r\nConnection: close\r\n" in answer
         (writing_scene.data_dir / "let-writes-go").touch()
-    # Measured: 0.2 s, and 9 ms beside 5 ms. gunicorn would take 5 s for the rest of
-    # a body that nobody wants, in a thread that a reader needs.
-    assert refused_after < 4
-    assert p99(beside) < p99(alone) + 0.25
+    if SOAK:
+        # Measured: 0.2 s, and 9 ms beside 5 ms.
+        assert refused_after < 4
+        assert p99(beside) < p99(alone) + 0.25
