@@ -73,6 +73,8 @@ one-port: packages $(VENV)/installed-dev
 # The table as the manual has it. What cannot run here is skipped with a line that says
 # how to get it; what fails does not stop the others, and each is kept once it is there.
 table: packages $(VENV)/installed-dev
+	$(BIN)/python bench/k6.py --vault $(VAULTS)/quartz-docs \
+	  --markdown docs/benchmarks/deploys-k6.md
 	$(BIN)/python bench/deploys.py --deploys 10 --requests 80 500 --releases --ways \
 	  --check --vault $(VAULTS)/quartz-docs --out docs/benchmarks/deploys
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import rows
+from bench import k6, programs, rows
 from bench.performance import perform
 from bench.rows.row import Claim
 from bench.stage import Stage
@@ -53,3 +53,16 @@ def test_a_row_shows_what_it_must(stage, name):
     assert len(done.lives) == DEPLOYS[name] + 1
     if row.claim is Claim.LOSES:
         assert report.reads_kept > 0
+
+
+@pytest.mark.parametrize("name", ["haproxy", "naive-caddy"])
+def test_k6_counts_the_same(stage, name, tmp_path):
+    if (reason := programs.missing("k6") or rows.why_skipped(name)) is not None:
+        pytest.skip(reason)
+    row = rows.ROWS[name](stage)
+    found = k6.count(row, rate=50, seconds=15, folder=tmp_path)
+    assert found.deploys >= 1
+    assert found.reads_kept + found.reads_lost + found.not_sent >= 50 * 15
+    assert found.writes_kept > 0
+    lost = found.reads_lost + found.writes_lost
+    assert (lost > 0) == (row.claim is Claim.LOSES), found
