@@ -286,7 +286,9 @@ def test_children_forked_while_it_serves_are_not_stuck(
 
     def probe() -> None:
         while not stop.is_set():
-            livez(server)
+            # That each is answered in time is not asked here.
+            with contextlib.suppress(OSError):
+                livez(server)
 
     threads = [threading.Thread(target=probe) for _ in range(2)]
     for thread in threads:
