@@ -65,7 +65,8 @@ def _links(site: Site, environ: WSGIEnvironment) -> Response:
 
 
 def _look(site: Site, environ: WSGIEnvironment) -> Response:
-    return make_look(environ.get("HTTP_COOKIE", ""))
+    cookies = environ.get("HTTP_COOKIE", "")
+    return make_look(cookies, site.frame.settings.colors)
 
 
 _MAKERS: dict[str, Maker] = {

@@ -48,6 +48,7 @@ from notes.listings import Folders
 from notes.remaking import Remake
 from notes.responses import make_response
 from notes.site import Site
+from notes.site_settings import SiteSettings
 from notes.sources import AttachmentSource, NoteSource
 from notes.team import Crew, TeamError
 from notes.updating import Update
@@ -75,8 +76,7 @@ _EMPTY = Site(
     shown_sheets=frozenset(),
     neighbours={},
     frame=Frame(
-        "",
-        "",
+        SiteSettings(),
         has_tags=False,
         code_stylesheet="",
         canvas_stylesheet="",
@@ -91,6 +91,8 @@ _EMPTY = Site(
     files={},
     former={},
     held={},
+    own={},
+    problems=(),
     missing=make_response("problem", b"", "404 Not Found"),
 )
 
@@ -144,6 +146,11 @@ def change_site(
     for conflict in made.addresses.conflicts:
         if conflict not in site.addresses.conflicts:
             logger.warning("event=address_conflict %s", conflict)
+    for problem in made.problems:
+        if problem not in site.problems:
+            logger.warning(
+                "event=setting_left_out file=%r property=%r reason=%r", *problem
+            )
     logger.info(
         "event=site_built sequence=%d notes=%d touched=%d rendered=%d pages=%d %s",
         sequence,

@@ -39,6 +39,7 @@ from django.conf import settings
 from notes.conf import conf
 from notes.frames import make_frame
 from notes.site import Site
+from notes.site_settings import SiteSettings
 
 logger = logging.getLogger(__name__)
 
@@ -262,7 +263,7 @@ def site_version() -> str:
         conf.public_url,
         settings.TIME_ZONE,
         # With templates and static files wherever they come from.
-        repr((make_frame(""), make_frame("", has_tags=True))),
+        repr([make_frame(SiteSettings(), has_tags=one) for one in (False, True)]),
     )
 
 

@@ -41,6 +41,10 @@ class SyncError(NotesError):
     returncode = 1
 
 
+class SettingError(Exception):
+    """A setting of the site that is none of what it should be; says why."""
+
+
 class VaultError(SyncError):
     """A vault that cannot be read at all, or a glob that cannot be understood."""
 

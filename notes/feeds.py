@@ -58,12 +58,17 @@ class NoteFeed(_Feed):
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self.language = site.frame.language
 
     def title(self) -> str:
         """Return the site's title."""
         return self._site.frame.site_title
 
     author_name = title  # Atom asks for an author
+
+    def subtitle(self) -> str | None:
+        """Return the site's description, if it has one."""
+        return self._site.frame.settings.description or None
 
     def items(self) -> list[Item]:
         """Return the newest notes, the newest first."""

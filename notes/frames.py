@@ -12,6 +12,9 @@ from django.template.loader import render_to_string
 from django.utils.safestring import mark_safe
 
 from notes import addresses, statics
+from notes.addresses import quote
+from notes.looks import look_url
+from notes.site_settings import SiteSettings
 
 _VARIABLES = ("language", "direction", "title", "head", "main")
 _ASSETS = {
@@ -38,8 +41,7 @@ class Frame:
     Frames made of the same arguments, in the same release, are equal.
     """
 
-    site_title: str
-    language: str
+    settings: SiteSettings
     has_tags: bool
     code_stylesheet: str
     """The link that a page with coloured code has in its head."""
@@ -51,6 +53,16 @@ class Frame:
     """What a page with a diagram has in its head."""
     pieces: tuple[str, ...]
     """Literal text and names of variables in turn, literal text first and last."""
+
+    @property
+    def site_title(self) -> str:
+        """What the site is called."""
+        return self.settings.title
+
+    @property
+    def language(self) -> str:
+        """The language tag of pages that name none."""
+        return self.settings.language or default_language()
 
     def fill(
         self,
@@ -90,10 +102,13 @@ def direction(language: str) -> str:
     return "rtl" if name in _RIGHT_TO_LEFT else "ltr"
 
 
-def make_frame(site_title: str, has_tags: bool = False) -> Frame:
-    """Return the frame of a site of that title, whose notes have tags or not."""
-    # The marks of the places are nothing that a title may hold.
-    site_title = "".join(filter(str.isprintable, site_title))
+def default_language() -> str:
+    """Return the language tag of a site that names none."""
+    return settings.LANGUAGE_CODE
+
+
+def make_frame(site: SiteSettings, has_tags: bool = False) -> Frame:
+    """Return the frame of a site with these settings, whose notes have tags or not."""
     context = {
         # Safe: the marker is this module's own, and what comes in its place is HTML.
         name: mark_safe(f"\x02{name}\x03")  # noqa: S308
@@ -103,13 +118,15 @@ def make_frame(site_title: str, has_tags: bool = False) -> Frame:
         "notes/page.html",
         {
             **context,
-            "site_title": site_title,
+            "site_title": site.title,
+            "navigation": site.navigation,
+            "logo": quote(f"/{site.logo}") if site.logo else "",
             "stylesheet": statics.url("notes/site.css"),
             "script": statics.url("notes/site.js"),
             "assets": {
                 name: statics.url(f"notes/{file}") for name, file in _ASSETS.items()
             },
-            "look": addresses.LOOK,
+            "look": look_url(site.colors),
             "search": addresses.SEARCH,
             "graph": addresses.GRAPH,
             "icon": statics.url("notes/icon.svg"),
@@ -118,8 +135,7 @@ def make_frame(site_title: str, has_tags: bool = False) -> Frame:
         },
     )
     return Frame(
-        site_title=site_title,
-        language=settings.LANGUAGE_CODE,
+        settings=site,
         has_tags=has_tags,
         code_stylesheet=_stylesheet("notes/code.css"),
         canvas_stylesheet=_stylesheet("notes/canvas.css"),

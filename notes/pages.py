@@ -108,8 +108,11 @@ def make_note_page(
             "This note could not be shown. Its author finds the reason in the log.",
         )
     head = _link("canonical", around.canonical)
-    if rendered.excerpt:
-        head = f'<meta name="description" content="{escape(rendered.excerpt)}">\n{head}'
+    description = (
+        around.address == "/" and frame.settings.description
+    ) or rendered.excerpt
+    if description:
+        head = f'<meta name="description" content="{escape(description)}">\n{head}'
     if '<pre class="highlight"' in rendered.html:
         head += frame.code_stylesheet
     if '<figure class="canvas"' in rendered.html:

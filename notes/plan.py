@@ -13,7 +13,7 @@ from notes.conf import Progress, conf
 from notes.exceptions import DeleteGuardError, UnreadableFileError
 from notes.models import Attachment, Change, Note
 from notes.reading import Content, ReadCache, read_attachment, read_note
-from notes.vault import Scan, VaultFile, printable
+from notes.vault import SETTINGS, Scan, VaultFile, printable
 
 GUARD_COUNT = 10
 GUARD_SHARE = 0.2
@@ -97,12 +97,16 @@ class Plan:
     @property
     def published(self) -> int:
         """How many notes of the vault are published."""
-        return sum(content.is_published for content in self.notes.present)
+        return sum(content.is_published for content in self._pages())
 
     @property
     def drafts(self) -> int:
         """How many notes of the vault the publishing rule keeps back."""
-        return sum(not content.is_published for content in self.notes.present)
+        return sum(not content.is_published for content in self._pages())
+
+    def _pages(self) -> Iterator[Content]:
+        """Yield the notes that are pages, or would be."""
+        return (note for note in self.notes.present if note.file.path != SETTINGS)
 
     @property
     def touched(self) -> tuple[tuple[str, str], ...]:

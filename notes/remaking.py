@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
 
 from notes import addresses as addressing
 from notes.addresses import quote, wsgi_path
 from notes.conf import conf
 from notes.dates import Dates
-from notes.frames import Frame, make_frame
 from notes.layers import Layers, replaced
 from notes.links import is_sheet
 from notes.listings import entry_order, folder_name, list_folder, sorted_entries
@@ -27,6 +25,7 @@ from notes.queries import Queries
 from notes.rendering import EVERYTHING
 from notes.responses import Response, make_response
 from notes.site import Site
+from notes.site_frames import frame_of
 from notes.sources import AttachmentSource
 from notes.team import Crew, Team, deal
 from notes.updating import Update, sheets_of
@@ -44,19 +43,10 @@ class Remake:
         self._update = update
         self._old = update.old
         self._contexts: dict[str, dict[str, str]] = {}
-        self._frame = self._make_frame()
+        self._frame, self._problems = frame_of(update)
         self._files = self._find_files()
         self._queries = Queries(update, self._files)
         self._find_pages()
-
-    def _make_frame(self) -> Frame:
-        home = self._update.addresses.owners.get("")
-        title = self._update.rendered[home].title if home is not None else ""
-        title = title.strip() or urlsplit(conf.public_url).hostname or "Notes"
-        frame = self._old.frame
-        if (frame.site_title, frame.has_tags) == (title, bool(self._update.tags)):
-            return frame
-        return make_frame(title, bool(self._update.tags))
 
     def _find_pages(self) -> None:
         """Find the pages that come out otherwise than before."""
@@ -254,13 +244,16 @@ class Remake:
             files=self._files,
             former=self._old.former,
             held=self._old.held,
+            own=update.own,
+            problems=self._problems,
             missing=self._make_missing(),
         )
 
     def _find_files(self) -> Mapping[str, AttachmentSource]:
         """Return the attachments that notes use, by PATH_INFO."""
         update = self._update
-        suspects = update.paths & (
+        logos = {self._old.frame.settings.logo, self._frame.settings.logo} - {""}
+        suspects = logos | update.paths & (
             update.attachments.keys() | self._old.attachments.keys()
         )
         touched = update.to_render | update.gone
@@ -274,7 +267,10 @@ class Remake:
             if path in update.attachments
             # What is served of a sheet is its page: the file names drafts too.
             and not is_sheet(path)
-            and any(self._uses(user, path) for user in update.users.get(path, ()))
+            and (
+                path == self._frame.settings.logo
+                or any(self._uses(user, path) for user in update.users.get(path, ()))
+            )
         }
         return replaced(
             self._old.files,

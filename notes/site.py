@@ -12,7 +12,7 @@ import datetime
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from notes.addresses import (
     TAGS,
@@ -32,6 +32,7 @@ from notes.listings import Folders, Neighbours, Tag
 from notes.pages import Entry
 from notes.rendering import RenderedNote
 from notes.responses import Response
+from notes.site_settings import Problem
 from notes.sources import AttachmentSource, NoteSource
 
 Index: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -89,6 +90,8 @@ class Site:
         former: the paths of notes by what `redirect_key` makes of addresses that they
             had before.
         held: when the notes are published that are not yet, by path.
+        own: the properties of the file of settings; none without it.
+        problems: what is left out of the settings, and why.
         missing: the page that answers when there is none.
         documents: what is made at the first request for it, by PATH_INFO.
     """
@@ -118,6 +121,8 @@ class Site:
     files: Mapping[str, AttachmentSource]
     former: Mapping[str, str]
     held: Mapping[str, datetime.datetime]
+    own: Mapping[str, Any]
+    problems: tuple[Problem, ...]
     missing: Response
     documents: dict[str, Response] = field(default_factory=dict)
 
@@ -183,6 +188,9 @@ class Site:
                 "files",
                 "former",
                 "held",
+                "own",
+                "problems",
+                "frame",
                 "missing",
                 "addresses",
                 "facts",

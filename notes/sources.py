@@ -21,6 +21,7 @@ from notes.exceptions import FrontmatterError
 from notes.frontmatter import split
 from notes.links import is_sheet
 from notes.publishing import published_from
+from notes.vault import SETTINGS
 
 if TYPE_CHECKING:
     from notes.models import Attachment, Note
@@ -68,7 +69,7 @@ class Sources(NamedTuple):
     What rows are, as far as anything after them may know.
 
     Attributes:
-        notes: those that are published, and the sheets.
+        notes: those that are published, the sheets, and the settings of the site.
         attachments: all, the sheets too.
         held: when the notes are published that are not yet, by path.
     """
@@ -79,7 +80,9 @@ class Sources(NamedTuple):
 
 
 def load_note(row: Note) -> NoteSource | None:
-    """Return *row* as a source; None when it is not published."""
+    """Return *row* as a source; None when it has no page."""
+    if row.path == SETTINGS:
+        return None
     found = _load_note(row)
     return found if isinstance(found, NoteSource) else None
 

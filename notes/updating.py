@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pickle
-import re
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import filterfalse
-from typing import TypeGuard
 
 from notes import addresses as addressing
 from notes.dates import changed_at, published_at, read_dates
+from notes.languages import is_language
 from notes.layers import replaced
 from notes.links import is_sheet, lookup_key
 from notes.listings import collect_tags, find_neighbours, sort_into_folders
@@ -20,8 +19,7 @@ from notes.rendering import RenderedNote
 from notes.site import Facts, Index, Site, Texts
 from notes.sources import AttachmentSource, NoteSource
 from notes.team import Crew, Team
-
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8}){0,5}")
+from notes.vault import SETTINGS
 
 
 class Update:
@@ -33,6 +31,7 @@ class Update:
 
     Attributes:
         paths: all that the change touched.
+        own: the properties of the file of settings.
         removed: notes that are gone, or not published any more.
         gone: those, and the sheets that are gone.
         shown_sheets: the paths of the sheets that published notes use.
@@ -55,6 +54,10 @@ class Update:
         self.old = old
         self.paths = set(paths)
         self._sources = {note.path: note for note in notes}
+        settings = self._sources.pop(SETTINGS, None)
+        self.own = old.own if SETTINGS not in self.paths else {}
+        if settings is not None:
+            self.own = settings.properties
         self._notes = {
             path: note for path, note in self._sources.items() if not is_sheet(path)
         }
@@ -307,18 +310,13 @@ def _read_facts(note: NoteSource) -> Facts:
     return Facts(
         wish=addressing.read_wish(note),
         dates=read_dates(note),
-        language=language if _is_language(language) else "",
+        language=language if is_language(language) else "",
         changed_at=changed_at(note),
         published_at=published_at(note),
         content_hash=note.content_hash,
         properties=pickle.dumps(note.properties) if note.properties else b"",
         modified_at=note.modified_at,
     )
-
-
-def _is_language(value: object) -> TypeGuard[str]:
-    """Return whether *value* is a language tag, and not 'English' in words."""
-    return isinstance(value, str) and _LANGUAGE.fullmatch(value) is not None
 
 
 def _size(note: NoteSource) -> int:

@@ -17,6 +17,9 @@ from pathspec import GitIgnoreSpec
 
 from notes.exceptions import UnreadableFileError, VaultError
 
+SETTINGS = "_site.md"
+"""The path of the settings of the site: a note to whoever writes it, and no page."""
+
 MAX_PATH = 1024
 """In characters; the models' columns hold no more."""
 
@@ -81,7 +84,7 @@ def note_path(name: str) -> str:
         raise UnreadableFileError("a part of the path has no name")
     for part in parts:
         _check_part(part)
-        if is_system(part):
+        if is_system(part) and parts not in (["_site"], [SETTINGS]):
             raise UnreadableFileError(f"{printable(part)!r} is a system file's name")
     path = "/".join(parts)
     path = f"{path[:-3] if path.lower().endswith('.md') else path}.md"
@@ -220,7 +223,7 @@ class _Walk:
 
     def _take(self, folder: _Folder, entry: os.DirEntry[str], path: str) -> None:
         _check_part(entry.name)
-        if is_system(entry.name):
+        if is_system(entry.name) and not (path == SETTINGS and entry.is_file()):
             return
         is_link = entry.is_symlink()
         # DirEntry.is_dir() raises for a symlink to itself, Path's does not.

@@ -69,7 +69,7 @@ def warm_site(context: WarmupContext) -> dict[str, Any] | list[str]:
         caching.save(site)
     sites.publish(site)
     if context.check:
-        return [
+        return [str(problem) for problem in site.problems] + [
             f"{path}: {problem}"
             for path, rendered in sorted(site.rendered.items())
             for problem in (rendered.error, *rendered.problems)

@@ -23,7 +23,7 @@ from notes.conf import conf
 from notes.exceptions import DeleteGuardError, SyncError, VaultError
 from notes.reading import cache_for
 from notes.sync import sync_vault
-from notes.vault import is_system, open_vault
+from notes.vault import SETTINGS, is_system, open_vault
 
 logger = logging.getLogger(__name__)
 
@@ -162,6 +162,7 @@ def _is_ours(path: Path, root: Path, own_dirs: Sequence[Path]) -> bool:
     """Whether a change to *path* can change the site."""
     if any(path.is_relative_to(own) for own in own_dirs):
         return False  # a sync writes there: it would be the cause of the next
-    return path.is_relative_to(root) and not any(
-        map(is_system, path.relative_to(root).parts)
-    )
+    if not path.is_relative_to(root):
+        return False
+    parts = path.relative_to(root).parts
+    return parts == (SETTINGS,) or not any(map(is_system, parts))

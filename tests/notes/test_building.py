@@ -25,7 +25,7 @@ from tests.notes.sites import NOON, make_site, note, sort_files
 
 _NAMES = (
     *("a.md", "b.md", "x/a.md", "x/index.md", "x/y/c d.md", "README.md", "p.png"),
-    *("c.canvas", "x/d.canvas", "e.base"),
+    *("c.canvas", "x/d.canvas", "e.base", "_site.md"),
 )
 _LINES = (
     "# One",
@@ -75,6 +75,10 @@ _PROPERTIES = (
     "date: 2026-03-03 12:00",
     "lang: de",
     "related: '[[c d]] [[b]]'",
+    "colors: {accent: red, text: nothing}",
+    "nav: ['[[a]]', '[[c d|see]]', '[[c.canvas]]', /b]",
+    "logo: p.png",
+    "description: Of all",
 )
 
 

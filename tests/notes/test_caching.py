@@ -128,6 +128,16 @@ def test_a_note_that_fell_due_since_is_on_the_site_of_the_next_boot(
     _assert_equal(second, _uncached())
 
 
+def test_settings_that_change_while_nothing_runs_are_on_every_page() -> None:
+    _write({**FILES, "_site.md": "---\ntitle: Site\n---\n"}, 3)
+    first, _ = _boot()
+    _assert_equal(_boot()[0], first)
+    _write({"_site.md": "---\ntitle: Other\n---\n"}, 4)
+    second, _ = _boot()
+    assert b"Other" in second.pages["/Green-tea"].body
+    _assert_equal(second, _uncached())
+
+
 def test_another_time_zone_has_other_dates(settings: Any) -> None:
     _write({**FILES}, 3)
     _boot()

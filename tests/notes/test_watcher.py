@@ -128,6 +128,8 @@ def test_what_obsidian_writes_for_itself_is_no_reason_to_sync(vault):
     assert not watcher._is_ours(root / ".obsidian/workspace.json", root, own)
     assert not watcher._is_ours(root / "folder/.a.md.swp", root, own)
     assert not watcher._is_ours(root / "_drafts/a.md", root, own)
+    assert watcher._is_ours(root / "_site.md", root, own)
+    assert not watcher._is_ours(root / "folder/_site.md", root, own)
     assert not watcher._is_ours(root / "data/site.sqlite3-wal", root, own)
     assert not watcher._is_ours(root.parent / "else.md", root, own)
 

@@ -54,7 +54,8 @@
     look.apply(value);
     showLook(button);
     // The sheet that the browser keeps is of the old choice; not all look at Vary.
-    fetch("/-/look.css", { cache: "reload", keepalive: true }).catch(() => {});
+    const sheet = document.querySelector('link[href^="/-/look.css"]');
+    fetch(sheet.href, { cache: "reload", keepalive: true }).catch(() => {});
     document.dispatchEvent(new CustomEvent("looks"));
   };
 
