@@ -65,15 +65,19 @@ class Child:
                 return None
         return status
 
-    def end(self, patience: float) -> None:
-        """End it: SIGTERM, and SIGKILL after *patience* seconds. Idempotent."""
+    def end(self, patience: float) -> int:
+        """
+        End it: SIGTERM, and SIGKILL after *patience* seconds. Idempotent.
+
+        Return its exit status, which may be that of an end before.
+        """
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self._process.poll() is not None:
-                return
+                break
             self._process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(patience)
-        self._process.wait()
+        return self._process.wait()
 
 
 def django_command(*arguments: str) -> list[str]:

@@ -148,15 +148,25 @@ def replicate(stop: threading.Event) -> None:
         started_at = time.monotonic()
         logger.info("event=litestream_started pid=%d", child.pid)
         exit_status = child.wait(stop)
+        told_at = time.monotonic()
         if exit_status is None:
+            has_looked = told_at - started_at >= _FIRST_LOOK
+            exit_status = child.end(_PATIENCE)
+            logger.info(
+                "event=litestream_ended pid=%d status=%d", child.pid, exit_status
+            )
+            if has_looked and exit_status == 0:
+                return
+        else:
+            logger.error(
+                "event=litestream_died pid=%d status=%d", child.pid, exit_status
+            )
+            if not stop.wait(_RESTART_INTERVAL):
+                continue
             told_at = time.monotonic()
-            child.end(_PATIENCE)
-            logger.info("event=litestream_ended pid=%d", child.pid)
-            if told_at - started_at < _FIRST_LOOK:
-                _upload(command, told_at + _ENDING_TIMEOUT - time.monotonic())
-            return
-        logger.error("event=litestream_died pid=%d status=%d", child.pid, exit_status)
-        stop.wait(_RESTART_INTERVAL)
+        # It has not made a last upload, and no other one will be started here.
+        _upload(command, told_at + _ENDING_TIMEOUT - time.monotonic())
+        return
 
 
 def _start(command: list[str]) -> Child | None:

@@ -21,7 +21,7 @@ from lifecycle import litestream, locks
 from lifecycle.child import Child
 from lifecycle.litestream import LitestreamError
 from tests.lifecycle.instances import is_alive
-from tests.processes import wait_until
+from tests.processes import is_stopped, wait_until
 
 OFF = {
     "SIMPLE_BACKUP": False,
@@ -164,6 +164,49 @@ def test_a_second_one_waits_for_the_end_of_the_first(
     wait_until(lambda: len(pids(tmp_path)) == 2, 20, "the second one")
     stop.set()
     second.join()
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_one_that_died_before_the_stop_leaves_nothing_behind(
+    guarded: Path,
+    tmp_path: Path,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    is_noticed: bool,
+) -> None:
+    # As if the stop came after its first look, and before the next one's start.
+    monkeypatch.setattr("lifecycle.litestream._FIRST_LOOK", 0.0)
+    monkeypatch.setattr("lifecycle.litestream._RESTART_INTERVAL", 600.0)
+    caplog.set_level("INFO")
+    config, replica = tmp_path / "litestream.yml", tmp_path / "replica"
+    config.write_text(
+        f"dbs:\n  - path: {guarded}\n    replica:\n"
+        f"      type: file\n      path: {replica}\n      sync-interval: 100ms\n"
+    )
+    settings.LIFECYCLE_LITESTREAM_CONFIG = config
+    with replicating(), contextlib.closing(sqlite3.connect(guarded)) as raw:
+        raw.execute("PRAGMA journal_mode = WAL")
+        wait_until(lambda: [*replica.rglob("*.ltx")], 20, "its first upload")
+        (pid,) = re.findall(r"litestream_started pid=(\d+)", caplog.text)
+        # What is written now it cannot upload any more.
+        os.kill(int(pid), signal.SIGSTOP)
+        wait_until(lambda: is_stopped(int(pid)), 20)
+        raw.execute("CREATE TABLE late AS SELECT 1 AS number")
+        raw.commit()
+        os.kill(int(pid), signal.SIGKILL)
+        if is_noticed:
+            wait_until(lambda: "event=litestream_died" in caplog.text, 20)
+    assert "event=litestream_uploaded" in caplog.text
+    restored = tmp_path / "restored"
+    subprocess.run(
+        [litestream.program(), "restore", "-config", config, "-o", restored, guarded],
+        env=litestream.environ(),
+        check=True,
+        capture_output=True,
+    )
+    with contextlib.closing(sqlite3.connect(restored)) as raw:
+        assert raw.execute("SELECT number FROM late").fetchall() == [(1,)]
 
 
 def test_nothing_is_run_without_a_configuration(settings: Any) -> None:
