@@ -44,7 +44,7 @@ def _find(old: Any, new: Any) -> Difference:
         gone, changed = difference(old, new)
         return (_ITEMS, gone, changed) if gone or changed else ()
     if isinstance(new, Resolver):
-        gone, added = old.paths - new.paths, new.paths - old.paths
+        gone, added = old.difference(new)
         return (_PATHS, gone, added) if gone or added else ()
     if dataclasses.is_dataclass(new) and type(new) is type(old):
         found = {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping
 from unicodedata import normalize
+
+from notes.layers import difference, replaced
 
 NOTE_SUFFIX = ".md"
 SHEET_SUFFIXES = (".canvas", ".base")
@@ -59,41 +60,33 @@ class Resolver:
     """
 
     def __init__(self, notes: Iterable[str], attachments: Iterable[str]) -> None:
-        self._paths = {*notes, *attachments}
-        self._folded: dict[str, str] = {}
+        paths = {*notes, *attachments}
+        self._paths: Mapping[str, None] = dict.fromkeys(paths)
+        folded, named = _sorted_by_name(paths)
+        self._folded: Mapping[str, str] = folded
         """Folded path to the best of the paths that fold to it."""
-        self._named: dict[str, list[tuple[str, str]]] = {}
+        self._named: Mapping[str, list[tuple[str, str]]] = named
         """Key to pairs of ('/' and folded path, path), the best first."""
-        self._add(self._paths)
 
-    def _add(self, paths: Iterable[str]) -> None:
-        # Shorter before longer, ties in alphabetical order: who comes first wins.
-        for path in sorted(paths, key=lambda path: (len(path), path)):
-            folded = _fold(path)
-            self._folded.setdefault(folded, path)
-            self._named.setdefault(lookup_key(path), []).append(("/" + folded, path))
-
-    @property
-    def paths(self) -> AbstractSet[str]:
-        """All of the paths."""
-        return self._paths
+    def difference(self, new: Resolver) -> tuple[list[str], list[str]]:
+        """Return the paths that *new* lacks, and those that only it has."""
+        gone, added = difference(self._paths, new._paths)
+        return gone, list(added)
 
     def changed(self, gone: Iterable[str], new: Iterable[str]) -> Resolver:
         """Return the resolver of these paths without *gone* and with *new*."""
         new = set(new)
-        gone = (set(gone) & self._paths) - new
-        new -= self._paths
+        gone = {path for path in gone if path in self._paths and path not in new}
+        new = {path for path in new if path not in self._paths}
+        if not self._paths:
+            return Resolver(new, ())
+        keys = {lookup_key(path) for path in gone | new}
+        before = {path for key in keys for _, path in self._named.get(key, ())}
+        folded, named = _sorted_by_name((before - gone) | new)
         result = Resolver((), ())
-        result._paths = (self._paths - gone) | new
-        result._folded = dict(self._folded)
-        result._named = dict(self._named)
-        again = new
-        for key in {lookup_key(path) for path in gone | new}:
-            before = {path for _, path in result._named.pop(key, ())}
-            for path in before:
-                result._folded.pop(_fold(path), None)
-            again |= before - gone
-        result._add(again)
+        result._paths = replaced(self._paths, gone, dict.fromkeys(new))
+        result._folded = replaced(self._folded, map(_fold, before), folded)
+        result._named = replaced(self._named, keys, named)
         return result
 
     def candidates(self, target: str, source_path: str) -> tuple[str, ...]:
@@ -147,6 +140,20 @@ class Resolver:
                     if candidate.endswith(ending):
                         return path
         return None
+
+
+def _sorted_by_name(
+    paths: Iterable[str],
+) -> tuple[dict[str, str], dict[str, list[tuple[str, str]]]]:
+    """Return the best of *paths* by what they fold to, and all by their keys."""
+    folded: dict[str, str] = {}
+    named: dict[str, list[tuple[str, str]]] = {}
+    # Shorter before longer, ties in alphabetical order: who comes first wins.
+    for path in sorted(paths, key=lambda path: (len(path), path)):
+        fold = _fold(path)
+        folded.setdefault(fold, path)
+        named.setdefault(lookup_key(path), []).append(("/" + fold, path))
+    return folded, named
 
 
 def _spellings(target: str) -> tuple[str, ...]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 
 from notes import addresses as addressing
 from notes.addresses import quote, wsgi_path
 from notes.conf import conf
 from notes.dates import Dates
-from notes.layers import Layers, replaced
+from notes.layers import Layers, differing, replaced
 from notes.links import is_sheet
-from notes.listings import entry_order, folder_name, list_folder, sorted_entries
+from notes.listings import (
+    entry_order,
+    folder_name,
+    list_folder,
+    sorted_entries,
+    spellings,
+)
 from notes.pages import (
     Backlink,
     Entry,
@@ -50,50 +57,65 @@ class Remake:
 
     def _find_pages(self) -> None:
         """Find the pages that come out otherwise than before."""
-        old, folders, tags = self._old, self._update.folders, self._update.tags
-        self._folders_to_make = set(folders.counts)
-        self._tags_to_make = set(tags)
-        before, after = old.addresses, self._update.addresses
-        has_other_frame = self._frame is not old.frame or any(
-            before.folders.get(folder, address) != address
-            for folder, address in after.folders.items()
+        old, update = self._old, self._update
+        before, after = old.addresses, update.addresses
+        self._has_other_frame = self._frame is not old.frame or any(
+            folder in before.folders and folder in after.folders
+            for folder in differing(before.folders, after.folders)
         )
-        if has_other_frame:
-            self.to_make = self._update.facts.keys() | self._update.shown_sheets
+        self._other_owners = differing(before.owners, after.owners)
+        if self._has_other_frame:
+            self._folders_to_make = set(update.folders.counts)
+            self._tags_to_make = set(update.tags)
+            self.to_make = update.facts.keys() | update.shown_sheets
             return
-        self._folders_to_make &= {
-            folder
-            for path in self._update.relisted
-            for folder in addressing.folders_above(path)
-        } | {
-            folder
-            for folder in after.folders
-            if before.owners.get(folder) != after.owners.get(folder)
-        }
+        self._folders_to_make = self._find_folders()
+        self._tags_to_make = self._find_tags()
         self.to_make = (
-            self._update.to_render
-            | self._update.moved
-            | self._update.relinked
-            | self._update.reordered
-        ) & self._update.facts.keys() | self._find_sheets()
+            update.to_render | update.moved | update.relinked | update.reordered
+        ) & update.facts.keys() | self._find_sheets()
         self.to_make |= self._find_queries()
         for owners in (before.owners, after.owners):
             self.to_make |= {
                 owners[folder] for folder in self._folders_to_make if folder in owners
-            } & self._update.facts.keys()
-        changed = {
-            key
-            for key in old.tags.keys() | tags.keys()
-            if old.tags.get(key) != tags.get(key)
+            } & update.facts.keys()
+
+    def _find_folders(self) -> set[str]:
+        """Return the folders whose pages come out otherwise than before."""
+        old, update = self._old, self._update
+        found = set(self._other_owners)
+        for path in update.relisted:
+            # A note that comes or goes is counted in every folder above it.
+            is_counted = (path in old.entries) != (path in update.entries)
+            for folder in addressing.folders_above(path):
+                found.add(folder)
+                if not is_counted:
+                    break
+        return {folder for folder in found if folder in update.folders.counts}
+
+    def _find_tags(self) -> set[str]:
+        """Return the tags whose pages come out otherwise than before."""
+        old, update = self._old, self._update
+        changed = differing(old.tags, update.tags)
+        # A tag's page shows those above it, too, and how many carry those below it.
+        found = {above for key in changed for above in addressing.folders_above(key)}
+        found |= changed
+        for path in update.relisted:
+            found.update(spellings(update.rendered.get(path)))
+        renamed = {
+            key for key in changed if self._name(old, key) != self._name(update, key)
         }
-        # A tag's page shows those above and below it, too.
-        near = {above for key in changed for above in addressing.folders_above(key)}
-        self._tags_to_make &= (changed | near) | {
-            key
-            for key, tag in tags.items()
-            if not self._update.relisted.isdisjoint(tag.paths)
-            or not changed.isdisjoint(addressing.folders_above(key))
-        }
+        if renamed:
+            found |= {
+                key
+                for key in update.tags
+                if not renamed.isdisjoint(addressing.folders_above(key))
+            }
+        return {key for key in found if key in update.tags}
+
+    @staticmethod
+    def _name(of: Site | Update, key: str) -> str | None:
+        return of.tags[key].name if key in of.tags else None
 
     def _find_sheets(self) -> set[str]:
         """Return the sheets whose pages come out otherwise than before."""
@@ -296,9 +318,11 @@ class Remake:
         )
 
     def _make_folder_pages(self) -> Mapping[str, Response]:
-        owned = self._update.addresses.owners.keys()
+        owners = self._update.addresses.owners
         made = {}
-        for folder in self._folders_to_make - owned:
+        for folder in self._folders_to_make:
+            if folder in owners:
+                continue
             address = self._update.addresses.folders[folder]
             made[folder] = make_folder_page(
                 self._frame,
@@ -307,19 +331,23 @@ class Remake:
                 self._crumbs(filter(None, addressing.folders_above(folder))),
                 self._listing(folder),
             )
-        gone = (
-            self._old.folder_pages.keys() - self._update.folders.counts.keys()
-        ) | owned
+        gone = {folder for folder in self._other_owners if folder in owners}
+        before, after = self._old.folders.counts, self._update.folders.counts
+        gone |= {folder for folder in differing(before, after) if folder not in after}
         return replaced(self._old.folder_pages, gone, made)
 
     def _make_tag_pages(self) -> Mapping[str, Response]:
         """Return the page of each tag, and that of all tags under the key ''."""
-        made = {}
+        old, tags = self._old, self._update.tags
+        gone = {key for key in differing(old.tags, tags) if key not in tags}
+        if not self._tags_to_make and not gone:
+            return old.tag_pages
+        made = {"": self._make_tags_page()}
         below: dict[str, list[str]] = {}
-        for key in self._update.tags:
+        for key in tags:
             below.setdefault(addressing.folder_of(key), []).append(key)
         for key in self._tags_to_make:
-            tag = self._update.tags[key]
+            tag = tags[key]
             above = filter(None, addressing.folders_above(key))
             made[key] = make_tag_page(
                 self._frame,
@@ -327,13 +355,13 @@ class Remake:
                 _absolute(addressing.tag_address(key)),
                 [self._tag_entry(other) for other in reversed(list(above))],
                 sorted_entries(map(self._tag_entry, below.get(key, ()))),
-                sorted_entries(self._update.entries[path] for path in tag.paths),
+                [self._update.entries[path] for path in tag.paths],
             )
-        if self._tags_to_make or self._update.tags.keys() != self._old.tags.keys():
-            entries = sorted_entries(map(self._tag_entry, self._update.tags))
-            made[""] = make_tags_page(self._frame, _absolute(addressing.TAGS), entries)
-        gone = self._old.tag_pages.keys() - self._update.tags.keys() - {""}
-        return replaced(self._old.tag_pages, gone, made)
+        return replaced(old.tag_pages, gone, made)
+
+    def _make_tags_page(self) -> Response:
+        entries = sorted_entries(map(self._tag_entry, self._update.tags))
+        return make_tags_page(self._frame, _absolute(addressing.TAGS), entries)
 
     def _tag_entry(self, key: str) -> Entry:
         tag = self._update.tags[key]
@@ -343,14 +371,10 @@ class Remake:
         self, folder_pages: Mapping[str, Response], tag_pages: Mapping[str, Response]
     ) -> Mapping[str, Response]:
         """Return all pages by PATH_INFO; where two meet, the author's own wins."""
-        old, update = self._old, self._update
-        if (
-            update.addresses is old.addresses
-            and not update.is_other_tree
-            and update.tags.keys() == old.tags.keys()
-            and update.shown_sheets == old.shown_sheets
-        ):
-            return self._put_in_place(folder_pages, tag_pages)
+        if not self._has_other_frame:
+            changed = self._replace_pages(folder_pages, tag_pages)
+            if changed is not None:
+                return changed
         pages = {addressing.ROBOTS: self._old.pages.get(addressing.ROBOTS) or _robots()}
         if self._update.tags:
             # The page of all tags comes last: no tag may take its place.
@@ -361,29 +385,68 @@ class Remake:
         for folder, page in folder_pages.items():
             pages[wsgi_path(self._update.addresses.folders[folder])] = page
         for path, page in self._note_pages.items():
-            pages[self._place(path)] = page
+            pages[wsgi_path(self._address(path))] = page
         return Layers(pages)
 
-    def _place(self, path: str) -> str:
-        """Return the PATH_INFO of a note or sheet."""
-        return wsgi_path(self._update.addresses.notes.get(path) or f"/{path}")
-
-    def _put_in_place(
+    def _replace_pages(
         self, folder_pages: Mapping[str, Response], tag_pages: Mapping[str, Response]
-    ) -> Mapping[str, Response]:
-        """Return all pages by PATH_INFO, each where it was before."""
-        addresses, old = self._update.addresses, self._old
+    ) -> Mapping[str, Response] | None:
+        """
+        Return all pages by PATH_INFO, for work on those only that are others now.
+
+        None where what is no tag's takes or leaves a place among the pages of tags, or
+        where two tags may want one.
+        """
+        old, update = self._old, self._update
+        before, after = old.addresses, update.addresses
+        gone = {
+            before.notes[path]
+            for path in update.removed | update.moved
+            if path in before.notes
+        }
+        gone |= {f"/{path}" for path in old.shown_sheets - update.shown_sheets}
+        folders = differing(old.folders.counts, update.folders.counts)
+        gone |= {before.folders[path] for path in folders if path not in after.folders}
+        come = {after.notes[path] for path in update.moved}
+        come |= {f"/{path}" for path in update.shown_sheets - old.shown_sheets}
+        come |= {after.folders[path] for path in folders if path not in before.folders}
+        come |= {f"/{path}" for path in update.paths}
+        if any(address.startswith(addressing.TAGS) for address in gone | come):
+            return None
         new: dict[str, Response] = {}
+        for key in differing(old.tag_pages, tag_pages):
+            address = addressing.tag_address(key)
+            page = old.pages.get(wsgi_path(address))
+            if key not in old.tag_pages or key not in tag_pages:
+                if not self._are_apart:
+                    return None
+                if key not in tag_pages and page == old.tag_pages[key]:
+                    gone.add(address)
+            is_free = page is None and address[1:] not in update.attachments
+            if key in tag_pages and (is_free or page == old.tag_pages.get(key)):
+                new[address] = tag_pages[key]
+        for folder in self._folders_to_make:
+            if folder in folder_pages:
+                new[after.folders[folder]] = folder_pages[folder]
         for path, page in self._made.items():
-            new[self._place(path)] = page
-        for folder in self._folders_to_make & folder_pages.keys():
-            new[wsgi_path(addresses.folders[folder])] = folder_pages[folder]
-        for key in self._tags_to_make | {""}:
-            place = wsgi_path(addressing.tag_address(key))
-            # Another page may have its place.
-            if key in tag_pages and old.pages.get(place) == old.tag_pages[key]:
-                new[place] = tag_pages[key]
-        return replaced(old.pages, (), new)
+            new[self._address(path)] = page
+        return replaced(
+            old.pages,
+            map(wsgi_path, gone),
+            {wsgi_path(address): page for address, page in new.items()},
+        )
+
+    @functools.cached_property
+    def _are_apart(self) -> bool:
+        """Whether no two tags can want one address, then or now."""
+        return all(
+            addressing.tag_address(key) == addressing.TAGS + key
+            for key in (*self._old.tags, *self._update.tags)
+        )
+
+    def _address(self, path: str) -> str:
+        """Return the address of a note or sheet."""
+        return self._update.addresses.notes.get(path) or f"/{path}"
 
 
 def _absolute(address: str) -> str:

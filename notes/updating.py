@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import filterfalse
 
 from notes import addresses as addressing
 from notes.dates import changed_at, published_at, read_dates
 from notes.languages import is_language
-from notes.layers import replaced
+from notes.layers import differing, replaced
 from notes.links import is_sheet, lookup_key
-from notes.listings import collect_tags, find_neighbours, sort_into_folders
+from notes.listings import Neighbours, find_neighbours, recount, relist, retag
 from notes.making import Making, Parsing, Vault
 from notes.pages import Entry
 from notes.rendering import RenderedNote
@@ -90,31 +90,52 @@ class Update:
             if (path in self.facts) != (path in old.facts)
             or (path in self.attachments) != (path in old.attachments)
         }
+        come = [path for path in self._notes if path not in old.facts]
+        self._counted = old.folders
         # A site that was never built has no folder, not even the vault's own.
-        self.is_other_tree = bool(self._come_or_gone) or not old.folders.counts
+        if come or self.removed or not old.folders.counts:
+            self._counted = recount(old.folders, self.removed, come)
 
     def _assign_addresses(self) -> None:
-        """Give out addresses anew, if any may change."""
+        """Give out addresses anew where they may change."""
         old, facts = self.old, self.facts
+        gone = {path: old.facts[path].wish for path in self.removed}
+        new: dict[str, addressing.Wish] = {}
+        for path in self._notes:
+            known, wish = old.facts.get(path), facts[path].wish
+            if known is None or known.wish != wish:
+                new[path] = wish
+                if known is not None:
+                    gone[path] = known.wish
+        there = {
+            path
+            for path in self._come_or_gone
+            if path in facts or path in self.attachments
+        }
         self.addresses = old.addresses
-        self.resolver = old.resolver
-        if self.is_other_tree or any(
-            facts[path].wish != old.facts[path].wish for path in self._notes
-        ):
-            self.addresses = addressing.assign_addresses(
-                {path: fact.wish for path, fact in facts.items()}, self.attachments
+        if gone or new or self._come_or_gone or not old.addresses.folders:
+            before, after = old.folders.counts, self._counted.counts
+            folders = differing(before, after)
+            files = self.attachments, old.attachments
+            turnover = addressing.Turnover(
+                gone=gone,
+                new=new,
+                folders_gone={folder for folder in folders if folder not in after},
+                folders_come={folder for folder in folders if folder not in before},
+                files_gone={path for path in self._come_or_gone if path in files[1]},
+                files_come={path for path in self._come_or_gone if path in files[0]},
             )
+            self.addresses = addressing.change_addresses(
+                old.addresses, turnover, _Wishes(facts), self.attachments
+            )
+        self.resolver = old.resolver
         if self._come_or_gone:
-            there = {
-                path
-                for path in self._come_or_gone
-                if path in facts or path in self.attachments
-            }
             self.resolver = old.resolver.changed(self._come_or_gone - there, there)
-        self.moved: set[str] = set()
-        if self.addresses is not old.addresses:
-            before, after = old.addresses.notes, self.addresses.notes
-            self.moved = {path for path in after if before.get(path) != after[path]}
+        self.moved = {
+            path
+            for path in differing(old.addresses.notes, self.addresses.notes)
+            if path in self.addresses.notes
+        }
 
     def _find_texts(self) -> None:
         """Find the notes whose text may come out otherwise."""
@@ -267,31 +288,43 @@ class Update:
 
     def _collect_lists(self) -> None:
         old = self.old
-        self.folders = old.folders
-        if self.is_other_tree:
-            self.folders = sort_into_folders(self.facts)
-        self.tags = old.tags
-        if any(
-            _tags(old.rendered, path) != _tags(self.rendered, path)
-            for path in self.to_render | self.removed
-        ):
-            self.tags = collect_tags(self.rendered.values())
+        self.folders = self._counted
+        if self.relisted:
+            self.folders = relist(
+                self._counted, self.relisted, old.entries, self.entries
+            )
+        self.tags = retag(
+            old.tags,
+            set(filterfalse(is_sheet, self.to_render)) | self.relisted,
+            old.rendered.get,
+            self.rendered.get,
+            self.relisted,
+            old.entries,
+            self.entries,
+        )
         self._find_neighbours()
 
     def _find_neighbours(self) -> None:
+        """Find the neighbours of the notes that are others, or are called otherwise."""
         before, after = self.old.addresses.owners, self.addresses.owners
-        folders = {addressing.folder_of(path) for path in self.relisted} | {
-            folder
-            for folder in before.keys() | after.keys()
-            if before.get(folder) != after.get(folder)
-        }
-        new = {
-            path: around
-            for folder in folders
-            for path, around in find_neighbours(
-                folder, self.folders, self.addresses, self.entries
-            ).items()
-        }
+        touched: dict[str, set[str]] = {}
+        for path in self.relisted:
+            touched.setdefault(addressing.folder_of(path), set()).add(path)
+        for folder in differing(before, after):
+            for owner in (before.get(folder), after.get(folder)):
+                if owner is not None and addressing.folder_of(owner) == folder:
+                    touched.setdefault(folder, set()).add(owner)
+        new: dict[str, Neighbours] = {}
+        for folder, paths in touched.items():
+            near = paths.union(
+                *(filter(None, self.old.neighbours.get(path, ())) for path in paths)
+            )
+            new |= find_neighbours(
+                self.folders.notes.get(folder, ()),
+                after.get(folder),
+                self.entries,
+                near & self.entries.keys(),
+            )
         self.reordered = {
             path
             for path, around in new.items()
@@ -303,6 +336,22 @@ class Update:
             self.removed,
             {path: new[path] for path in self.reordered},
         )
+
+
+class _Wishes(Mapping[str, addressing.Wish]):
+    """What all notes wish, by path; looked up where it is asked for."""
+
+    def __init__(self, facts: Mapping[str, Facts]) -> None:
+        self._facts = facts
+
+    def __getitem__(self, path: str) -> addressing.Wish:
+        return self._facts[path].wish
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        return len(self._facts)
 
 
 def _read_facts(note: NoteSource) -> Facts:
@@ -347,8 +396,3 @@ def sheets_of(texts: Texts, path: str) -> set[str]:
     """Return the sheets that the note or sheet at *path* shows or links to."""
     note = texts.of(path)
     return set() if note is None else set(filter(is_sheet, note.attachments))
-
-
-def _tags(rendered: Mapping[str, RenderedNote], path: str) -> tuple[str, ...]:
-    note = rendered.get(path)
-    return () if note is None else note.tags
