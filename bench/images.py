@@ -26,6 +26,10 @@ _CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 _TIMEOUT = 600.0
 
 
+USER = 10001
+"""The image's."""
+
+
 class ImageError(Exception):
     """A command of podman's failed; the message is what it said."""
 
@@ -35,6 +39,13 @@ def missing() -> str | None:
     if os.geteuid() != 0:
         return "only root can run containers in this way"
     return programs.missing("podman", "runc", "podman-compose", "mmdebstrap", "caddy")
+
+
+def give(data: Path) -> None:
+    """Give *data* and all that is in it to the image's user, as a new volume is."""
+    for folder, _, names in os.walk(data):
+        for path in (folder, *(os.path.join(folder, name) for name in names)):  # noqa: PTH118
+            os.chown(path, USER, USER)
 
 
 class Podman:

@@ -15,7 +15,8 @@ SOURCES = {
     "runc": "apt-get install runc",
     "mmdebstrap": "apt-get install mmdebstrap",
     "consul": "sh scripts/fetch-consul.sh .venv/bin",
-    "nomad": "it is in no registry; put HashiCorp's on PATH",
+    "docker": "apt-get install docker.io",
+    "nomad": "no registry has it; put the program from releases.hashicorp.com on PATH",
 }
 
 

@@ -12,6 +12,7 @@ from bench.rows.container import Container
 from bench.rows.haproxy import HAProxy
 from bench.rows.naive_restart import NaiveRestart
 from bench.rows.nginx import NginxFlip
+from bench.rows.nomad import NomadConsulTraefik
 from bench.rows.one_port import Handover, ReusePort
 from bench.rows.row import Row
 from bench.rows.systemd_bluegreen import SystemdBluegreen
@@ -46,6 +47,7 @@ _BUILT: tuple[type[Row], ...] = (
     Traefik,
     TraefikRetry,
     ConsulTraefik,
+    NomadConsulTraefik,
     Caddy,
     CaddyTls,
     HAProxy,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import shutil
 from pathlib import Path
@@ -16,9 +15,6 @@ from bench.rows.row import Claim, Row
 from bench.stage import Stage
 from bench.waiting import free_port, wait_until
 from lifecycle.knobs import Address
-
-USER = 10001
-"""The image's."""
 
 
 class Container(Row):
@@ -52,7 +48,7 @@ class Container(Row):
         self._podman = Podman(self._folder)
         self._podman.make_caddy()
         self._install()
-        self._own_data()
+        images.give(self._data)
         self.resources.callback(self._end)
         self._deploy()
         self._compose("up", "--detach", "caddy")
@@ -102,12 +98,6 @@ class Container(Row):
             f"CADDY={images.CADDY}\nPORT={self._public}\nSHUTDOWN_GRACE_PERIOD={grace}\n"
             f"COMPOSE_PROJECT_NAME={self._project}\n"
         )
-
-    def _own_data(self) -> None:
-        """Give the data to the image's user, as a new volume is."""
-        for folder, _, names in os.walk(self._data):
-            for path in (folder, *(os.path.join(folder, name) for name in names)):  # noqa: PTH118
-                os.chown(path, USER, USER)
 
     def _deploy(self) -> None:
         releases = self.stage.releases

@@ -21,6 +21,8 @@ import yaml
 from bench import programs, recipes
 from bench.instance import bare_environ
 from bench.recipes import DEPLOY
+from bench.rows.nomad import NomadConsulTraefik
+from bench.stage import Stage
 from lifecycle.knobs import Knob, duration
 from trip2g_site.knobs import KNOBS
 
@@ -188,18 +190,18 @@ def blocks(value: Any) -> Any:
     )
 
 
-def nomad_job() -> dict[str, Any]:
-    (job,) = blocks(hcl2.loads(read("nomad/trip2g.nomad.hcl")))["job"]
+def nomad_job(text: str | None = None) -> dict[str, Any]:
+    (job,) = blocks(hcl2.loads(text or read("nomad/trip2g.nomad.hcl")))["job"]
     return dict(next(iter(job.values())))
 
 
-def nomad_group() -> dict[str, Any]:
-    (group,) = nomad_job()["group"]
+def nomad_group(text: str | None = None) -> dict[str, Any]:
+    (group,) = nomad_job(text)["group"]
     return dict(next(iter(group.values())))
 
 
-def nomad_task() -> dict[str, Any]:
-    (task,) = nomad_group()["task"]
+def nomad_task(text: str | None = None) -> dict[str, Any]:
+    (task,) = nomad_group(text)["task"]
     return dict(next(iter(task.values())))
 
 
@@ -277,6 +279,26 @@ def test_nomad_gives_a_deploy_the_time_that_it_takes():
     assert service["tags"] == told
     refresh = yaml.safe_load(read("consul/traefik.yml"))["providers"]["consulCatalog"]
     assert refresh["refreshInterval"] == "5s"
+
+
+def test_the_row_of_nomad_runs_the_job_of_the_recipe(tmp_path):
+    """Nomad itself is in no registry: what it would be given is looked at here."""
+    row = NomadConsulTraefik(Stage(tmp_path, grace=16.0, timeout=3.0, refresh=15.0))
+    text = recipes.render("nomad/trip2g.nomad.hcl", row.changes("localhost/site:7"))
+    job, task = nomad_job(text), nomad_task(text)
+    assert task["config"][0]["image"] == "localhost/site:7"
+    assert seconds(job["update"][0]["min_healthy_time"]) == 15
+    assert seconds(task["kill_timeout"]) > 16 + 3
+    (environ,) = task["env"]
+    assert environ["PUBLIC_URL"] == f"http://localhost:{row.target.port}"
+    assert seconds(environ["SHUTDOWN_GRACE_PERIOD"]) == 16
+    # All else is as the recipe has it.
+    (service,) = nomad_group(text)["service"]
+    assert service == nomad_group()["service"][0]
+    (volume,) = nomad_group(text)["volume"]
+    volumes = row.agent_config()["client"]["host_volume"]
+    assert list(volumes) == [volume["data"]["source"]]
+    assert volumes["trip2g"]["path"] == str(tmp_path / "data")
 
 
 def test_kubernetes_gives_a_rollout_the_time_that_it_takes():
