@@ -14,8 +14,11 @@ from pathlib import Path
 _MEANT = {
     r"The heading .* follows the heading .* skipping": "the author's own headings",
     r"This document appears to be written in": "the author's to say, with `lang`",
+    r"Empty heading": "a `##` with nothing after it, as Obsidian shows it",
+    r"Document uses the Unicode Private Use Area": "the author's characters",
+    r"Text run is not in Unicode Normalization Form C": "the author's characters",
+    r"Bad value .* Illegal character in fragment": "a link elsewhere, as it was given",
 }
-
 
 # Quick to start, and with the stack that deep pages need.
 _JAVA = ("java", "-Xss4m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
