@@ -2,7 +2,8 @@
 The builder: one process of an instance that makes each next Site, for all workers.
 
 What is costly is done once, at a lower priority, and where no reader's request waits
-for Python's lock. Nothing depends on it: workers that hear nothing of a builder look
+for Python's lock. However fast changes come, it takes no more than a part of a
+processor: those that come while it rests are built together. Nothing depends on it: workers that hear nothing of a builder look
 and build by themselves.
 """
 
@@ -24,6 +25,13 @@ from notes.team import Crew
 
 INTERVAL = 0.1
 """Seconds between two looks: it is one process that does it for all workers."""
+
+SHARE = 0.25
+"""Of a processor, at most, while no reader waits for what is built."""
+WANTED_SHARE = 0.5
+"""Of a processor, at most, while one does."""
+MAX_REST = 0.3
+"""Seconds; with a rest and two builds a change is to be seen within a second."""
 
 SIGN_OF_LIFE_INTERVAL = 1.0
 """Seconds after which a worker that there is nothing new for hears so."""
@@ -81,6 +89,7 @@ class Builder:
 
     def step(self) -> None:
         """Look once, then serve until it is time to look again."""
+        began, used = time.monotonic(), time.process_time()
         wanted = [(one, one.wanted) for one in self._subscribers]
         site = self._look.next_site(self._site)
         assert site is not None  # noqa: S101 - it was none to begin with
@@ -90,15 +99,21 @@ class Builder:
         self._is_current = self._is_current or not self._look.is_failing
         for one, sequence in wanted:
             one.looked_for = sequence
-        self._serve(self._interval)
+        self._offer()
+        worked, took = time.process_time() - used, time.monotonic() - began
+        self._serve(
+            max(self._interval, rest_after(worked, took, SHARE)),
+            rest_after(worked, took, WANTED_SHARE),
+        )
 
-    def _serve(self, seconds: float) -> None:
-        """Send and receive for so long; less, when a reader waits for a look."""
-        deadline = time.monotonic() + seconds
+    def _serve(self, seconds: float, rest: float = 0.0) -> None:
+        """Send and receive for so long; for *rest*, when a reader waits for a look."""
+        began = time.monotonic()
         while True:
             self._offer()
             waiting = any(one.wanted > one.looked_for for one in self._subscribers)
-            left = 0.0 if waiting else max(0.0, deadline - time.monotonic())
+            end = began + (rest if waiting else seconds)
+            left = max(0.0, end - time.monotonic())
             for key, _ in self._selector.select(left):
                 if key.data is None:
                     self._admit()
@@ -149,3 +164,14 @@ class Builder:
             return
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if one.is_busy else 0)
         self._selector.modify(one.channel, events, one)
+
+
+def rest_after(worked: float, took: float, share: float) -> float:
+    """
+    Return how many seconds to rest after work, for *share* of a processor in all.
+
+    Args:
+        worked: seconds of CPU that the work had.
+        took: seconds that it took.
+    """
+    return min(max(worked / share - took, 0.0), MAX_REST)

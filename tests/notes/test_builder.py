@@ -308,6 +308,53 @@ def test_a_reader_that_waits_has_the_builder_look_at_once(
         follower.reach(sequence + 1)
 
 
+@pytest.mark.parametrize(
+    ("worked", "took", "share", "rest"),
+    [
+        (0.01, 0.01, 0.5, 0.01),
+        (0.01, 0.01, 0.25, 0.03),
+        (0.01, 0.5, 0.25, 0.0),  # others had the processor meanwhile
+        (2.0, 2.0, 0.5, building.MAX_REST),
+    ],
+)
+def test_the_builder_rests_for_as_long_as_it_has_worked(
+    worked: float, took: float, share: float, rest: float
+) -> None:
+    assert building.rest_after(worked, took, share) == pytest.approx(rest)
+
+
+def test_what_comes_while_the_builder_rests_is_built_together(
+    builder: Builder,
+    subscribe: Callable[[], Subscription],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = subscribe()
+    builder.step()
+    _advance(builder, one)
+    rests: list[float] = []
+    serve = builder._serve
+
+    def write_meanwhile(seconds: float, rest: float = 0.0) -> None:
+        if rest and not rests:
+            for text in ("third", "fourth", "fifth"):
+                one.ask(_write(a=text))
+            rests.append(time.monotonic())
+        serve(seconds, rest)
+
+    monkeypatch.setattr(builder, "_serve", write_meanwhile)
+    monkeypatch.setattr(building, "rest_after", lambda *_: 0.05)
+    _write(a="second")
+    builder.step()
+    ended = time.monotonic()
+    one.receive(5)
+    assert b"second" in one.site.pages["/a"].body
+    builder.step()
+    one.receive(5)
+    assert b"fifth" in one.site.pages["/a"].body
+    # It rested, though a reader waited.
+    assert ended - rests[0] >= 0.05
+
+
 def test_a_worker_without_its_builder_works_alone_until_there_is_another(
     door: Door,
     follower: Follower,
