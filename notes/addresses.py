@@ -43,6 +43,7 @@ FEED = "/feed.xml"
 SITEMAP = "/sitemap.xml"
 SITEMAP_PART = "/sitemap-notes.xml"
 ROBOTS = "/robots.txt"
+LLMS = "/llms.txt"
 TAGS = "/tags/"
 API = "/api/notes/"
 SEARCH = "/search"
@@ -54,7 +55,11 @@ TREE = "/-/tree"
 LINKS = "/-/links"
 GRAPH = "/-/graph"
 LOOK = "/-/look.css"
-RESERVED = frozenset({FEED, SITEMAP, SITEMAP_PART, ROBOTS, SEARCH})
+MARKDOWN = ".md"
+"""What the address of a page has at its end where it is Markdown."""
+MARKDOWN_INDEX = "index"
+"""What comes before that where the address ends in a slash."""
+RESERVED = frozenset({FEED, SITEMAP, SITEMAP_PART, ROBOTS, LLMS, SEARCH})
 _OWN = (API, ASIDES)
 
 _INDEX_NAMES = ("index.md", "readme.md")
@@ -69,6 +74,12 @@ def quote(address: str) -> str:
 def graph_address(address: str) -> str:
     """Return where the graph of the note at *address* is, as a URL."""
     return f"{GRAPH}?of={quote(address).replace('&', '%26').replace('+', '%2B')}"
+
+
+def markdown_url(address: str) -> str:
+    """Return where the page at *address* is as Markdown, as a URL."""
+    index = MARKDOWN_INDEX if address.endswith("/") else ""
+    return quote(f"{address}{index}{MARKDOWN}")
 
 
 def wsgi_path(address: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from notes.addresses import LINKS, TAGS, graph_address, quote
+from notes.addresses import LINKS, TAGS, graph_address, markdown_url, quote
 from notes.dates import Dates
 from notes.frames import Frame
 from notes.rendering import Heading, RenderedNote, fill
@@ -108,6 +108,11 @@ def make_note_page(
             "This note could not be shown. Its author finds the reason in the log.",
         )
     head = _link("canonical", around.canonical)
+    if around.address:
+        head += (
+            '<link rel="alternate" type="text/markdown" '
+            f'href="{markdown_url(around.address)}">\n'
+        )
     description = (
         around.address == "/" and frame.settings.description
     ) or rendered.excerpt

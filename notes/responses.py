@@ -103,6 +103,14 @@ SHARED_HEADERS: dict[str, Headers] = {
         _VARY,
         _NOSNIFF,
     ),
+    # The page says the same, and is the one to be found.
+    "markdown": (
+        ("Content-Type", "text/markdown; charset=utf-8"),
+        _REVALIDATED,
+        _VARY,
+        _NOSNIFF,
+        _NOT_INDEXED,
+    ),
     "xml": (
         ("Content-Type", "application/xml; charset=utf-8"),
         _REVALIDATED,

@@ -14,6 +14,7 @@ from notes.addresses import API
 from notes.attachments import send_attachment
 from notes.conf import conf
 from notes.following import catch_up_to, ensure_site
+from notes.markdown import find_markdown
 from notes.responses import SHARED_HEADERS, send
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ def _answer_rarer(
     document = site.documents.get(path)
     if document is not None and not environ.get("QUERY_STRING"):
         return send(document, SHARED_HEADERS[document.kind], environ, start_response)
+    markdown = find_markdown(site, path)
+    if markdown is not None:
+        return send(markdown, SHARED_HEADERS[markdown.kind], environ, start_response)
     target = site.redirect(path)
     if target is None:
         return None

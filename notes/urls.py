@@ -9,6 +9,7 @@ from notes import addresses, api, views
 urlpatterns = [
     path(addresses.FEED.removeprefix("/"), views.feed),
     path(addresses.SITEMAP.removeprefix("/"), views.sitemap),
+    path(addresses.LLMS.removeprefix("/"), views.llms_txt),
     path("sitemap-<slug:section>.xml", views.sitemap_part),
     # A path may have any character, a newline too: it is the API that refuses it.
     re_path(rf"^{addresses.API.removeprefix('/')}(?P<path>[\s\S]*)\Z", api.note),

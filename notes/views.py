@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.http import require_safe
 
-from notes import api, asides, feeds
+from notes import api, asides, feeds, llms
 from notes.addresses import API, SITEMAP_PART
 from notes.following import ensure_site
 from notes.pages import make_problem
@@ -23,6 +23,12 @@ def feed(request: HttpRequest) -> HttpResponse:
 def sitemap(request: HttpRequest) -> HttpResponse:
     """Answer with the sitemap, or with the index of its parts."""
     return _answer(request, feeds.sitemap(current() or ensure_site()))
+
+
+@require_safe
+def llms_txt(request: HttpRequest) -> HttpResponse:
+    """Answer with the list of notes for language models."""
+    return _answer(request, llms.llms(current() or ensure_site()))
 
 
 @require_safe

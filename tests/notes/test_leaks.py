@@ -140,7 +140,15 @@ def _all_urls(site: Site) -> list[str]:
     asked_of: list[str] = []
     known = [path.encode("latin-1").decode() for path in (*site.pages, *site.files)]
     redirects = [f"/{key}" for key in site.addresses.redirects]
-    other = ["/feed.xml", "/sitemap.xml", "/nowhere", "/-/links", "/-/graph"]
+    other = [f"{page}{'index' if page.endswith('/') else ''}.md" for page in known]
+    other += [
+        "/llms.txt",
+        "/feed.xml",
+        "/sitemap.xml",
+        "/nowhere",
+        "/-/links",
+        "/-/graph",
+    ]
     other += [f"/-/tree{address}" for address in site.addresses.folders.values()]
     for address in site.addresses.notes.values():
         other.append(f"/-/links{address}")

@@ -90,6 +90,7 @@ def test_the_page_of_a_note(site: Site) -> None:
 <meta name="color-scheme" content="light dark">
 <meta name="description" content="Hot &amp; wet.">
 <link rel="canonical" href="http://localhost:8080/teas/Green-tea">
+<link rel="alternate" type="text/markdown" href="/teas/Green-tea.md">
 """
         + HEAD
         + """\

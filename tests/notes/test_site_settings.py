@@ -25,8 +25,6 @@ from notes.vault import note_path
 from tests.notes.sites import make_site, note, served, sort_files
 from tests.notes.trees import write_tree
 
-pytestmark = pytest.mark.django_db
-
 HOME = "---\ntitle: Home\n---\nWelcome"
 
 
@@ -321,6 +319,7 @@ def test_a_note_that_comes_or_goes_changes_the_navigation() -> None:
     assert again.is_equal_to(site)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_sync_takes_settings_in_and_counts_no_page(
     tmp_path: Path, settings: Any
 ) -> None:
@@ -346,6 +345,7 @@ def test_a_sync_takes_settings_in_and_counts_no_page(
     assert (site.frame.site_title, *site.facts) == ("localhost", "a.md")
 
 
+@pytest.mark.django_db(transaction=True)
 def test_settings_can_be_put_by_the_api() -> None:
     for name in ("_site", "_site.md"):
         assert note_path(name) == "_site.md"
