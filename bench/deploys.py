@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench import chart, gallery, machine, rows
+from bench.cluster import ClusterError
 from bench.exchange import LostError
 from bench.gallery import COLUMNS, METHOD, RULE, Exhibit
 from bench.images import ImageError
@@ -41,6 +42,7 @@ from lifecycle.knobs import Knob, KnobError, duration
 
 PACKAGES = ("Django", "gunicorn")
 FAILURES = (
+    ClusterError,
     ImageError,
     InstanceError,
     LoadError,

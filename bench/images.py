@@ -121,7 +121,7 @@ class Podman:
 
     def build(self, tag: str, code: Path) -> None:
         """Build the site in *code* by the recipe's Containerfile."""
-        self._make_base()
+        self.make_base()
         self.run(
             *("build", "--quiet", "--pull=never", "--format=docker"),
             *("--build-arg", f"PYTHON={BASE}", "--ignorefile"),
@@ -142,7 +142,8 @@ class Podman:
             )
             self.run("build", "--quiet", "--pull=never", "--tag", CADDY, folder)
 
-    def _make_base(self) -> None:
+    def make_base(self) -> None:
+        """Have what the Containerfile starts from."""
         if self.has(BASE):
             return
         with tempfile.TemporaryDirectory() as folder:

@@ -35,6 +35,7 @@ class Program:
         log: its output is written here.
         is_up: whether it does its work; entering returns once it does.
         environ: variables beside those of the system.
+        timeout: how many seconds it may take until it does its work.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Program:
         log: Path,
         is_up: Callable[[], bool],
         environ: Mapping[str, str] | None = None,
+        timeout: float = _START_TIMEOUT,
     ) -> None:
         self.command = command
         self.log = log
         self._is_up = is_up
+        self._timeout = timeout
         self._environ = bare_environ() | dict(environ or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -66,11 +69,14 @@ class Program:
                 stderr=subprocess.STDOUT,
             )
         try:
-            wait_until(self._has_started, _START_TIMEOUT, f"{self.command[0]} being up")
+            wait_until(self._has_started, self._timeout, f"{self.command[0]} being up")
         except (TimeoutError, ProgramError) as exc:
             self.__exit__(None, None, None)
             said = self.log.read_text(errors="replace")
             raise ProgramError(f"{exc}\n{said}") from exc
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def _has_started(self) -> bool:

@@ -10,6 +10,7 @@ from bench.rows.caddy_tls import CaddyTls
 from bench.rows.consul import ConsulTraefik
 from bench.rows.container import Container
 from bench.rows.haproxy import HAProxy
+from bench.rows.kubernetes import Kubernetes
 from bench.rows.naive_restart import NaiveRestart
 from bench.rows.nginx import NginxFlip
 from bench.rows.nomad import NomadConsulTraefik
@@ -52,6 +53,7 @@ _BUILT: tuple[type[Row], ...] = (
     CaddyTls,
     HAProxy,
     NginxFlip,
+    Kubernetes,
     Container,
     ReusePort,
     Handover,
@@ -60,7 +62,7 @@ _BUILT: tuple[type[Row], ...] = (
 )
 
 ROWS: dict[str, type[Row]] = {row.name: row for row in _BUILT}
-"""The rows that can be played."""
+"""What plays each."""
 
 
 def why_skipped(name: str) -> str | None:
