@@ -153,11 +153,14 @@ class FaultyProxy:
             'slow', a second before each answer; 'half', half of each object, then
             the end; 'stuck', no answer at all.
         path_part: what a path must have to be concerned.
+        at_most: so many requests are concerned; the others are answered.
+        hits: how many have been.
     """
 
     def __init__(self, bucket: Bucket) -> None:
         self.fault = ""
         self.path_part = ""
+        self.at_most = sys.maxsize
         self.hits = 0
         self._over = threading.Event()
         _, _, netloc = bucket.endpoint.partition("//")
@@ -201,7 +204,8 @@ class FaultyProxy:
         """Answer one request: by the server behind, or by the fault."""
         length = int(request.headers.get("Content-Length", 0))
         body = request.rfile.read(length)
-        fault = self.fault if self.path_part in request.path else ""
+        is_concerned = self.path_part in request.path and self.hits < self.at_most
+        fault = self.fault if is_concerned else ""
         self.hits += bool(fault)
         if fault.isdigit():
             self._answer(request, int(fault), {}, b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from lifecycle import litestream, locks
 from lifecycle.backup import creating, restoring, status
 from lifecycle.backup.storages import backup_storage
 from lifecycle.backup.store import Store
@@ -117,6 +119,34 @@ def test_a_server_that_misbehaves_costs_that_backup_and_no_other(
     call_command("backup", "verify", "--at", good.name)
 
 
+@pytest.mark.parametrize("fault", ["500", "503", "half", "stuck"])
+def test_an_upload_that_fails_once_is_tried_again(
+    proxy: FaultyProxy, fault: str
+) -> None:
+    proxy.path_part, proxy.fault, proxy.at_most = "database.zst", fault, 1
+    made = creating.create("command", silent)
+    assert proxy.hits == 1
+    assert f"{made.site}/{made.name}/database.zst" in proxy.bucket.list_keys()
+    call_command("backup", "verify", "--at", made.name)
+
+
+def test_an_upload_that_ends_half_way_leaves_no_object_and_no_part(
+    proxy: FaultyProxy, guarded: Path
+) -> None:
+    with contextlib.closing(sqlite3.connect(guarded)) as raw, raw:
+        # More than one part of an upload, however well it is packed.
+        raw.execute("INSERT INTO words VALUES (randomblob(10000000))")
+    proxy.path_part, proxy.fault = "partNumber=2", "500"
+    assert "cannot be written" in fails("create")
+    assert proxy.hits == 2  # tried again
+    assert proxy.bucket.list_keys() == []
+    uploads = proxy.bucket.client.list_multipart_uploads(Bucket=BUCKET)
+    assert uploads.get("Uploads", []) == []
+    proxy.fault = ""
+    call_command("backup", "create")
+    call_command("backup", "verify")
+
+
 def test_an_object_that_comes_in_half_is_not_restored(
     proxy: FaultyProxy, guarded: Path
 ) -> None:
@@ -162,3 +192,42 @@ def test_an_upload_that_arrives_changed_is_no_backup(
         key for key in proxy.bucket.list_keys() if key.endswith("manifest.json")
     ]
     assert finished == [f"{good.site}/{good.name}/manifest.json"]
+
+
+@pytest.mark.parametrize("fault", ["403", "stuck"])
+def test_a_last_upload_of_litestream_that_fails_is_left_to_the_next_one(
+    proxy: FaultyProxy,
+    guarded: Path,
+    tmp_path: Path,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+    fault: str,
+) -> None:
+    caplog.set_level("INFO")
+    config, restored = tmp_path / "litestream.yml", tmp_path / "restored"
+    prefix = proxy.bucket.url.removeprefix(f"s3://{BUCKET}/")
+    config.write_text(
+        f"dbs:\n  - path: {guarded}\n    replica:\n      type: s3\n"
+        f"      bucket: {BUCKET}\n      path: {prefix}\n      region: us-east-1\n"
+        f"      endpoint: {proxy.bucket.endpoint}\n      force-path-style: true\n"
+    )
+    settings.LIFECYCLE_LITESTREAM_CONFIG = config
+    command = [litestream.program(), "replicate", "-config", str(config)]
+    proxy.fault, seconds = fault, 3.0
+    while not proxy.hits:  # it has to come so far
+        litestream._upload(command, seconds)
+        seconds *= 2
+    assert "event=litestream_not_uploaded" in caplog.text
+    assert "event=litestream_uploaded" not in caplog.text
+    # It is gone, with its lock, and the next one does it all.
+    assert not locks.is_locked(guarded.parent / "litestream.lock")
+    proxy.fault = ""
+    litestream._upload(command, 60.0)
+    assert "event=litestream_uploaded" in caplog.text
+    subprocess.run(
+        [command[0], "restore", "-config", config, "-o", restored, guarded],
+        env=litestream.environ(),
+        check=True,
+        capture_output=True,
+    )
+    assert words(restored) == words(guarded)
