@@ -346,23 +346,15 @@ class _Assigning:
         return notes
 
     def _folders(self) -> dict[str, str] | None:
-        """Return the addresses of the new folders, if no folder wants another's."""
+        """Return the addresses of the new folders, if none was refused what it wants."""
         old, turnover = self._old, self._turnover
-        come = {folder: _folder_address(folder) for folder in turnover.folders_come}
-        if come or turnover.folders_gone:
-            all_of_them = {
-                address
-                for folder, address in old.folders.items()
-                if folder not in turnover.folders_gone
-            }
-            if len(all_of_them.union(come.values())) < len(all_of_them) + len(come):
-                return None
-            if any(
-                address != _folder_address(folder)
-                for folder, address in old.folders.items()
-            ):
-                return None
-        return come
+        if (turnover.folders_come or turnover.folders_gone) and any(
+            address != _folder_address(folder)
+            for folder, address in old.folders.items()
+        ):
+            return None
+        # Whether another has one of these is seen by the redirects.
+        return {folder: _folder_address(folder) for folder in turnover.folders_come}
 
     def _redirects(
         self, notes: Mapping[str, str], folders: Mapping[str, str]

@@ -36,6 +36,7 @@ from typing import BinaryIO
 
 from django.conf import settings
 
+from notes.bases.selecting import Answers
 from notes.conf import conf
 from notes.frames import make_frame
 from notes.site import Site
@@ -173,7 +174,7 @@ def _save(site: Site) -> int:
             # One pickler, so that both parts share the strings that they share.
             pickler = pickle.Pickler(signed, pickle.HIGHEST_PROTOCOL)
             pickler.dump(packed)
-            pickler.dump(replace(site, packed={}, packed_sheets={}))
+            pickler.dump(replace(site, packed={}, packed_sheets={}, answers=Answers()))
             file.write(signed.digest())
             size = file.tell()
         # Not synced: what a power cut leaves of it has no signature.

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from notes.bases.selecting import Answers
 from notes.layers import Layers, difference, replaced
 from notes.links import Resolver
 from notes.site import Site
@@ -21,7 +22,7 @@ Difference: TypeAlias = tuple[Any, ...]
 _WHOLE, _ITEMS, _FIELDS, _PATHS = range(4)
 
 # Made by each process when it is asked for.
-_NOT_TOLD = frozenset({"documents"})
+_NOT_TOLD = frozenset({"documents", "answers"})
 
 
 def find_difference(old: Site, new: Site) -> Difference:
@@ -34,7 +35,7 @@ def apply_difference(site: Site, found: Difference) -> Site:
     if not found:
         return site
     made: Site = _apply(site, found)
-    return dataclasses.replace(made, documents={})
+    return dataclasses.replace(made, documents={}, answers=Answers())
 
 
 def _find(old: Any, new: Any) -> Difference:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.utils import timezone
 
 from notes.addresses import quote, wsgi_path
-from notes.bases.evaluation import Budget
+from notes.bases.evaluation import Asked, Budget, TooMuchError
 from notes.bases.querying import run
+from notes.bases.selecting import Answer, Answers, Change, Selection, Selector
 from notes.bases.showing import Show
+from notes.layers import differing
+from notes.links import lookup_key
 from notes.rendering import QueryUse
 from notes.rendering.media import media_tag
 from notes.sources import AttachmentSource
@@ -31,33 +35,142 @@ class Queries:
         """Take *files*, those that are served, by PATH_INFO."""
         self._update = update
         self._files = files
-        self._selections: dict[str, tuple[str, ...]] = {}
+        self._row = ""
+        self._asked = Asked()
         self._resolved: dict[str, str | None] = {}
         self._properties: dict[str, Mapping[str, Any]] = {}
+        self._change = self._find_change()
+        self._selector = Selector(
+            self,
+            lambda: self._paths,
+            update.old.answers.selections,
+            self._change,
+        )
+        self._answers: dict[str, Answer] = {}
 
-    def html(self, uses: Sequence[QueryUse]) -> tuple[str, ...]:
-        """Return what stands in the places of *uses*, the queries of one page."""
+    @property
+    def answers(self) -> Answers:
+        """All that was found."""
+        return Answers(self._selector.found, self._answers)
+
+    def html(self, path: str) -> tuple[str, ...]:
+        """Return what stands in the places of the queries of the page of *path*."""
+        found = self._answers.get(path)
+        if found is None:
+            found = self._answers[path] = self._know(path) or self._find(path)
+        return found.html
+
+    def _find_change(self) -> Change:
+        """Return what is told otherwise than when the old site's answers were found."""
+        update, old = self._update, self._update.old
+        seen = {
+            path
+            for path in update.paths
+            if (path in update.facts) != (path in old.facts)
+        }
+        for place in differing(old.files, self._files):
+            file = self._files.get(place) or old.files[place]
+            seen.add(file.path)
+        seen |= update.shown_sheets ^ old.shown_sheets
+        come_or_gone = seen | {
+            path
+            for path in update.paths
+            if (path in update.attachments) != (path in old.attachments)
+        }
+        return Change(
+            files=update.paths | update.to_render | update.gone | seen,
+            names=set(map(lookup_key, come_or_gone)),
+            urls=update.moved | seen,
+        )
+
+    def _know(self, path: str) -> Answer | None:
+        """Return what the old site's page shows, if this one's shows the same."""
+        before = self._update.old.answers.pages.get(path)
+        if (
+            before is None
+            or path in self._update.to_render
+            or self._change.concerns(before.asked)
+        ):
+            return None
+        selections: list[Selection | None] = []
         budget = Budget()
-        found = []
-        for (base, number), this in uses:
-            show = Show(base.names, self.url, self.resolve)
-            result = run(
-                base, number, self, this, self._paths, budget, self._selections
-            )
-            found.append(show.show(result))
-        return tuple(found)
+        try:
+            for ((base, number), this), was in zip(
+                self._uses(path), before.selections, strict=True
+            ):
+                now = was and self._selector.find(base, number, this, was)
+                if was is not None and now is not None:
+                    if now.paths != was.paths or not self._change.files.isdisjoint(
+                        now.paths
+                    ):
+                        return None
+                    now.pay(budget)
+                selections.append(now)
+            budget.pay("", before.steps)
+        except TooMuchError:
+            return None
+        return before._replace(selections=tuple(selections))
+
+    def _find(self, path: str) -> Answer:
+        answer, budget = self._run(path)
+        if budget.steps < 0:
+            # Steps may have been counted that nobody takes any more.
+            self._selector.forget()
+            answer, budget = self._run(path)
+            answer.asked.is_fleeting |= budget.steps < 0
+        return answer
+
+    def _run(self, path: str) -> tuple[Answer, Budget]:
+        budget = Budget()
+        html: list[str] = []
+        selections: list[Selection | None] = []
+        with self.listening() as asked:
+            for (base, number), this in self._uses(path):
+                show = Show(base.names, self.url, self.resolve)
+                result = run(base, number, self, this, budget, self._selector.find)
+                html.append(show.show(result))
+                selections.append(result.selection)
+        steps = Budget().steps - budget.steps - sum(budget.paid.values())
+        return Answer(tuple(html), tuple(selections), asked, steps), budget
+
+    def _uses(self, path: str) -> Sequence[QueryUse]:
+        text = self._update.texts.of(path)
+        return () if text is None else text.queries
+
+    def begin(self, row: str, /) -> None:
+        """Take what is asked next as asked for the file at *row*."""
+        self._row = row
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[Asked]:
+        """Note what is asked for inside, and nowhere else."""
+        outside, self._asked = self._asked, Asked()
+        try:
+            yield self._asked
+        finally:
+            self._asked = outside
+
+    def _note(self, path: str) -> None:
+        if path != self._row:
+            self._asked.files.add(path)
 
     @functools.cached_property
     def _paths(self) -> tuple[str, ...]:
         files = (file.path for file in self._files.values())
         return tuple(sorted([*self._update.facts, *files, *self._update.shown_sheets]))
 
-    @functools.cached_property
+    @property
     def now(self) -> datetime.datetime:
         """The moment at which the first page asks, where the site is."""
+        self._asked.is_fleeting = True
+        return self._now
+
+    @functools.cached_property
+    def _now(self) -> datetime.datetime:
         return timezone.localtime().replace(tzinfo=None)
 
-    def _is_seen(self, path: str) -> bool:
+    def is_seen(self, path: str, /) -> bool:
+        """Return whether there is such a file."""
         return (
             path in self._update.facts
             or path in self._update.shown_sheets
@@ -66,24 +179,27 @@ class Queries:
 
     def url(self, path: str, /) -> str | None:
         """Return the URL path of a file; None for one that readers cannot see."""
-        if not self._is_seen(path):
+        self._asked.urls.add(path)
+        if not self.is_seen(path):
             return None
         return quote(self._update.addresses.notes.get(path) or f"/{path}")
 
     def resolve(self, target: str, source_path: str, /) -> str | None:
         """Return the file that *target* means there, if readers can see it."""
+        self._asked.names.add(lookup_key(target))
         if target.startswith("."):
             path = self._update.resolver.resolve(target, source_path)
-            return path if path is not None and self._is_seen(path) else None
+            return path if path is not None and self.is_seen(path) else None
         # Where it stands matters to no other target.
         if target not in self._resolved:
             path = self._update.resolver.resolve(target, source_path)
-            is_seen = path is not None and self._is_seen(path)
+            is_seen = path is not None and self.is_seen(path)
             self._resolved[target] = path if is_seen else None
         return self._resolved[target]
 
     def properties(self, path: str, /) -> Mapping[str, Any]:
         """Return the frontmatter of a note; of any other file, nothing."""
+        self._note(path)
         found = self._properties.get(path)
         if found is None:
             facts = self._update.facts.get(path)
@@ -95,16 +211,19 @@ class Queries:
 
     def tags(self, path: str, /) -> Sequence[str]:
         """Return the tags of a note, without '#'."""
+        self._note(path)
         note = self._update.rendered.get(path)
         return () if note is None else note.tags
 
     def links(self, path: str, /) -> Sequence[str]:
         """Return the paths that a file leads to."""
+        self._note(path)
         text = self._update.texts.of(path)
         return () if text is None else (*text.links, *text.attachments)
 
     def embeds(self, path: str, /) -> Sequence[str]:
         """Return the paths that a file shows: pictures and the like, then notes."""
+        self._note(path)
         text = self._update.texts.of(path)
         if text is None:
             return ()
@@ -112,6 +231,7 @@ class Queries:
 
     def backlinks(self, path: str, /) -> Sequence[str]:
         """Return the paths of the notes that lead to a file."""
+        self._asked.is_fleeting = True
         update = self._update
         if path in update.facts:
             return update.backlinks.get(path, ())
@@ -123,11 +243,13 @@ class Queries:
 
     def size(self, path: str, /) -> int | None:
         """Return the size of an attachment in bytes; None for a note."""
+        self._note(path)
         file = self._update.attachments.get(path)
         return None if file is None else file.size
 
     def times(self, path: str, /) -> tuple[datetime.datetime, datetime.datetime]:
         """Return when a file was written, and when it last changed."""
+        self._note(path)
         facts = self._update.facts.get(path)
         if facts is not None:
             return facts.published_at, facts.modified_at

@@ -129,10 +129,15 @@ class Remake:
         return found & update.shown_sheets
 
     def _find_queries(self) -> set[str]:
-        """Return the notes and sheets that show a base: any change may be in one."""
+        """Return the notes and sheets whose bases show something else than before."""
         update = self._update
-        found = set(update.users.get(EVERYTHING, ()))
-        return found & (update.facts.keys() | update.shown_sheets)
+        found = set()
+        for path in update.users.get(EVERYTHING, ()):
+            if path in update.facts or path in update.shown_sheets:
+                before = self._old.answers.pages.get(path)
+                if before is None or before.html != self._queries.html(path):
+                    found.add(path)
+        return found
 
     def make(self, team: Team, crew: Crew) -> None:
         """Make the pages of notes; who rendered a note makes its page."""
@@ -173,7 +178,7 @@ class Remake:
                     if user in update.entries and path in sheets_of(update.texts, user)
                 )
             ),
-            queries=self._queries.html(update.sheets[path].queries),
+            queries=self._queries.html(path),
         )
 
     def _surroundings(self, path: str) -> Surroundings:
@@ -204,7 +209,7 @@ class Remake:
             previous=before,
             next=after,
             listing=None if owned is None else self._listing(owned),
-            queries=self._queries.html(self._update.rendered[path].queries),
+            queries=self._queries.html(path),
         )
 
     def _backlinks(self, path: str) -> tuple[Backlink, ...]:
@@ -269,6 +274,7 @@ class Remake:
             own=update.own,
             problems=self._problems,
             missing=self._make_missing(),
+            answers=self._queries.answers,
         )
 
     def _find_files(self) -> Mapping[str, AttachmentSource]:

@@ -25,6 +25,7 @@ from notes.addresses import (
     tag_address,
     wsgi_path,
 )
+from notes.bases.selecting import Answers
 from notes.dates import Dates
 from notes.frames import Frame
 from notes.links import Resolver
@@ -94,6 +95,7 @@ class Site:
         problems: what is left out of the settings, and why.
         missing: the page that answers when there is none.
         documents: what is made at the first request for it, by PATH_INFO.
+        answers: what bases show, as far as this process has found it.
     """
 
     sequence: int
@@ -125,6 +127,7 @@ class Site:
     problems: tuple[Problem, ...]
     missing: Response
     documents: dict[str, Response] = field(default_factory=dict)
+    answers: Answers = field(default_factory=Answers)
 
     @functools.cached_property
     def _falls_due(self) -> datetime.datetime | None:

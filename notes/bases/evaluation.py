@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from notes.bases.definitions import Filter
@@ -37,8 +38,53 @@ class TooMuchError(Exception):
     """The expressions of a page take too many steps."""
 
 
+@dataclass(slots=True)
+class Asked:
+    """
+    What was asked for, of which something else may be told another time.
+
+    Not what was asked of the row itself: who has a row knows when it is another.
+
+    Attributes:
+        files: those of which something was asked.
+        names: the lookup keys of targets.
+        urls: the files whose URL was asked for.
+        is_fleeting: whether it was the time, or what leads to a file.
+    """
+
+    files: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    urls: set[str] = field(default_factory=set)
+    is_fleeting: bool = False
+
+    def joined(self, other: Asked) -> Asked:
+        """Return what was asked for in both; neither is changed."""
+        if (
+            self.files.issuperset(other.files)
+            and self.names.issuperset(other.names)
+            and self.urls.issuperset(other.urls)
+            and self.is_fleeting >= other.is_fleeting
+        ):
+            return self
+        return Asked(
+            self.files | other.files,
+            self.names | other.names,
+            self.urls | other.urls,
+            self.is_fleeting or other.is_fleeting,
+        )
+
+
 class World(Protocol):
     """The files that readers can see, as expressions ask for them."""
+
+    def begin(self, row: str, /) -> None:
+        """Take what is asked next as asked for the file at *row*."""
+
+    def listening(self) -> AbstractContextManager[Asked]:
+        """Note what is asked for inside, and nowhere else."""
+
+    def is_seen(self, path: str, /) -> bool:
+        """Return whether there is such a file."""
 
     @property
     def now(self) -> datetime.datetime:
@@ -71,9 +117,28 @@ class World(Protocol):
 
 @dataclass(slots=True)
 class Budget:
-    """The steps that are left."""
+    """
+    The steps that are left.
+
+    Attributes:
+        paid: what was taken at once, by what it was for.
+    """
 
     steps: int = MAX_STEPS
+    paid: dict[str, int] = field(default_factory=dict, init=False)
+
+    def pay(self, key: str, steps: int) -> None:
+        """
+        Take *steps* at once for *key*, unless that was done.
+
+        Raises:
+            TooMuchError: there are not as many.
+        """
+        if key not in self.paid:
+            self.paid[key] = steps
+            self.steps -= steps
+        if self.steps < 0:
+            raise TooMuchError
 
 
 class Evaluator:
@@ -111,6 +176,7 @@ class Evaluator:
     def begin(self, path: str) -> None:
         """Let what is asked next be of the file at *path*."""
         self._row = path
+        self._world.begin(path)
         self._known = {}
         self._names = []
 

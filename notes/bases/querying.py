@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from notes.bases.definitions import Base, Filter, Order, View
+from notes.bases.definitions import Base, Order, View
 from notes.bases.evaluation import Budget, Evaluator, TooMuchError, World
-from notes.bases.expressions import Node
+from notes.bases.selecting import Selection
 from notes.bases.values import file_name, is_empty, order_key, to_text
 
 MAX_ROWS = 500
 """Shown of one view; how many more there are is said."""
-
-Selections = MutableMapping[str, tuple[str, ...]]
-"""What a filter that is the same for every page lets through, by the filter's text."""
 
 
 class Line(NamedTuple):
@@ -39,12 +36,14 @@ class Result(NamedTuple):
     Attributes:
         more: how many rows are not shown.
         problems: what of the view is not supported or went wrong, a line each.
+        selection: what its filters let through; None where that is not known.
     """
 
     view: View
     groups: tuple[Group, ...]
     more: int
     problems: tuple[str, ...]
+    selection: Selection | None = None
 
 
 def run(
@@ -52,72 +51,32 @@ def run(
     number: int,
     world: World,
     this: str,
-    paths: Iterable[str],
     budget: Budget,
-    selections: Selections,
+    find: Callable[[Base, int, str], Selection],
 ) -> Result:
     """
     Return what the view *number* of *base* shows, from 0.
 
     Args:
         this: the path of the file that the base is shown in.
-        paths: all files that readers can see, sorted.
-        selections: of the same files; is added to.
+        find: as `notes.bases.selecting.Selector` does.
     """
     view = base.views[number]
     problems = (*base.problems, *view.problems)
     if view.is_broken:
         return Result(view, (), 0, problems)
     evaluator = Evaluator(world, this, base.formulas, budget)
+    selection = find(base, number, this)
     try:
-        paths = _select(base.filter, paths, evaluator, selections)
-        if view.filter is not None:
-            paths = [path for path in paths if _matches(evaluator, path, view.filter)]
-        paths = _sorted(paths, evaluator, view)
+        selection.pay(budget)
+        paths = _sorted(selection.paths, evaluator, view)
         shown = paths[: min(view.limit or MAX_ROWS, MAX_ROWS)]
         limit = min(view.limit or len(paths), len(paths))
         groups = _group(shown, evaluator, view)
     except TooMuchError:
         problem = "No rows are shown: its expressions take too many steps."
-        return Result(view, (), 0, (*problems, problem))
-    return Result(view, groups, limit - len(shown), problems)
-
-
-def _matches(evaluator: Evaluator, path: str, filter_: Filter) -> bool:
-    evaluator.begin(path)
-    return evaluator.matches(filter_)
-
-
-def _select(
-    filter_: Filter | None,
-    paths: Iterable[str],
-    evaluator: Evaluator,
-    selections: Selections,
-) -> Iterable[str]:
-    """Return those of *paths* that the filter of the whole base lets through."""
-    if filter_ is None:
-        return paths
-    if not _is_same_everywhere(filter_):
-        return [path for path in paths if _matches(evaluator, path, filter_)]
-    key = repr(filter_)
-    if key not in selections:
-        selections[key] = tuple(
-            path for path in paths if _matches(evaluator, path, filter_)
-        )
-    return selections[key]
-
-
-def _is_same_everywhere(filter_: Filter) -> bool:
-    """Return whether *filter_* asks neither for the page nor for the base's formulas."""
-    if filter_.expression is not None:
-        return _asks_for_the_row(filter_.expression)
-    return all(map(_is_same_everywhere, filter_.inner))
-
-
-def _asks_for_the_row(node: Node) -> bool:
-    if node.kind == "name" and node.value in ("this", "formula"):
-        return False
-    return all(map(_asks_for_the_row, node.parts))
+        return Result(view, (), 0, (*problems, problem), selection)
+    return Result(view, groups, limit - len(shown), problems, selection)
 
 
 def _sorted(paths: Iterable[str], evaluator: Evaluator, view: View) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest import mock
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from notes import addresses as addressing
@@ -260,6 +260,8 @@ def _changed(
 
 @settings(max_examples=500, derandomize=True, deadline=None)
 @given(st.dictionaries(st.sampled_from(_PATHS), _WISHES), _CHANGES)
+@example({"x y/a.md": Wish(), "x-y/b.md": Wish()}, [({"x y/a.md": None}, {})])
+@example({"x y/a.md": Wish()}, [({"x-y/b.md": Wish()}, {})])
 def test_a_change_gives_the_addresses_that_all_notes_would_be_given(
     wishes: dict[str, Wish],
     changes: list[tuple[dict[str, Wish | None], dict[str, bool]]],
