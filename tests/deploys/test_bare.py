@@ -19,11 +19,12 @@ from bench.load_process import LoadProcess
 from bench.probes import probe
 from lifecycle import peers
 from tests.deploys.scene import PATIENCE, free_address
+from tests.documents import MANUAL, ROOT, code_blocks
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.process
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+PAGE = MANUAL / "handover.md"
 CODE = ("lifecycle", "notes", "trip2g_site", "manage.py", "gunicorn.conf.py", "deploy")
 
 
@@ -74,6 +75,20 @@ class Server:
             check=False,
         )
 
+    def run(self, *commands: str) -> None:
+        """Run *commands* of the manual, with this server's folder for theirs."""
+        subprocess.run(
+            [
+                "sh",
+                "-ec",
+                "\n".join(commands).replace("/srv/trip2g/", f"{self.folder}/"),
+            ],
+            env={k: v for k, v in self.environ.items() if k != "DATA_DIR"},
+            stdin=subprocess.DEVNULL,
+            timeout=120,
+            check=True,
+        )
+
     def manage(self, folder: Path, *arguments: str) -> str:
         """Return what a management command of the release in *folder* prints."""
         return subprocess.run(
@@ -92,6 +107,10 @@ class Server:
         (peer,) = self.living()
         return peers.ask(peers.RunDir(self.data), peer, "/status")
 
+    def youngest(self) -> peers.Peer:
+        """Return the instance that was started last."""
+        return self.living()[-1]
+
     def living(self) -> list[peers.Peer]:
         """Return the instances that live."""
         return peers.living(peers.RunDir(self.data))
@@ -107,15 +126,21 @@ def server(tmp_path: Path, uncovered: None) -> Iterator[Server]:
     wait_until(lambda: not made.living(), 10, "the instances' end")
 
 
-def test_deploys_and_a_roll_back_lose_no_read(server):
-    first, second = server.release("1"), server.release("2")
-    done = server.deploy(first)
-    assert done.returncode == 0, done.stderr
+def test_the_commands_of_the_manual_deploy_and_roll_back_and_lose_no_read(server):
+    for name in ("1", "2"):
+        server.release(name)
+    # All of the page's code is run here, in one shell's order.
+    begin, further = code_blocks(PAGE.read_text())
+    export, first = begin.lines
+    assert export.startswith("export DATA_DIR=")
+    second, back = further.lines
+    assert {begin.info, further.info} == {"sh"}
+    server.run(export, first)
     plan = Plan(server.public, ["/"], rate=50, grace=1.0, timeout=PATIENCE)
     with LoadProcess(plan) as load:
-        for folder in (second, first):
-            done = server.deploy(folder)
-            assert done.returncode == 0, done.stderr
+        for command, release in ((second, "2"), (back, "1")):
+            server.run(export, command)
+            assert server.youngest().record["version"] == release
             wait_until(lambda: len(server.living()) == 1, 20, "one instance")
         report = load.stop()
     # An empty site's home page is a 200; a release's folder is its name.
