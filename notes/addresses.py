@@ -82,6 +82,11 @@ def markdown_url(address: str) -> str:
     return quote(f"{address}{index}{MARKDOWN}")
 
 
+def feed_url(address: str) -> str:
+    """Return where the feed of the folder or tag at *address* is, as a URL."""
+    return quote(f"{address.rstrip('/')}{FEED}")
+
+
 def wsgi_path(address: str) -> str:
     """Return *address* as WSGI's PATH_INFO has it: UTF-8 bytes read as Latin-1."""
     return address.encode().decode("latin-1")

@@ -1,5 +1,5 @@
 """
-What machines read: sitemap and feed.
+What machines read: sitemap and feeds, of the site and of each folder and tag.
 
 They are made at the first request after a change, and kept with the Site. The
 sitemap is written here: Django's framework takes 1.6 s for 10,000 notes, by a
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from html import escape
 from operator import attrgetter
@@ -22,8 +22,18 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import Http404
 from django.utils.feedgenerator import Atom1Feed
 
-from notes.addresses import FEED, SITEMAP, SITEMAP_PART, quote
+from notes.addresses import (
+    FEED,
+    SITEMAP,
+    SITEMAP_PART,
+    TAGS,
+    feed_url,
+    quote,
+    tag_address,
+    wsgi_path,
+)
 from notes.conf import conf
+from notes.listings import folder_name
 from notes.responses import Response, make_response
 from notes.site import Site
 
@@ -31,6 +41,14 @@ _FEED_LENGTH = 20
 MAX_SITEMAP = 50_000
 """The number of URLs that one file may have; see sitemaps.org."""
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
+
+
+class Part(NamedTuple):
+    """A folder or tag: the notes in it and below, what it is called, and where it is."""
+
+    paths: Collection[str]
+    title: str
+    address: str
 
 
 class Item(NamedTuple):
@@ -50,21 +68,19 @@ else:
 
 
 class NoteFeed(_Feed):
-    """The newest notes of a site."""
+    """The newest notes of a site, or of a part of it."""
 
     feed_type = Atom1Feed
-    link = "/"
-    feed_url = FEED
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, part: Part | None = None) -> None:
         self._site = site
+        self._paths = site.facts.keys() if part is None else part.paths
         self.language = site.frame.language
-
-    def title(self) -> str:
-        """Return the site's title."""
-        return self._site.frame.site_title
-
-    author_name = title  # Atom asks for an author
+        self.author_name = self.title = site.frame.site_title  # Atom asks for both
+        self.link, self.feed_url = "/", FEED
+        if part is not None:
+            self.title = f"{part.title} · {self.title}"
+            self.link, self.feed_url = quote(part.address), feed_url(part.address)
 
     def subtitle(self) -> str | None:
         """Return the site's description, if it has one."""
@@ -74,7 +90,7 @@ class NoteFeed(_Feed):
         """Return the newest notes, the newest first."""
         return heapq.nsmallest(
             _FEED_LENGTH,
-            _items(self._site),
+            _items(self._site, self._paths),
             key=lambda item: (-item.published_at.timestamp(), item.address),
         )
 
@@ -114,6 +130,39 @@ def feed(site: Site) -> Response:
     return made
 
 
+def feed_of_part(site: Site, address: str) -> Response | None:
+    """Return the feed at *address*, if it is that of a folder or a tag."""
+    key = wsgi_path(address)
+    made = site.documents.get(key)
+    if made is None:
+        address = address.removesuffix(FEED)
+        part = _folder(site, f"{address}/") or _tag(site, address)
+        if part is None:
+            return None
+        content = NoteFeed(site, part)(_public_request(FEED)).content
+        made = site.documents[key] = make_response("atom", content)
+    return made
+
+
+def _folder(site: Site, address: str) -> Part | None:
+    folder = site.addresses.folder_at(address)
+    if not folder:  # the site's own feed is not one of a folder
+        return None
+    owner = site.addresses.owners.get(folder)
+    title = folder_name(folder) if owner is None else site.entries[owner].title
+    paths = [path for path in site.facts if path.startswith(f"{folder}/")]
+    return Part(paths, title, address)
+
+
+def _tag(site: Site, address: str) -> Part | None:
+    if not address.startswith(TAGS):
+        return None
+    for key, tag in site.tags.items():
+        if tag_address(key) == address:
+            return Part(tag.paths, f"#{tag.name}", address)
+    return None
+
+
 def sitemap(site: Site, page: int | None = None) -> Response:
     """
     Return the sitemap of *site*, or the index of its parts when it has several.
@@ -127,7 +176,7 @@ def sitemap(site: Site, page: int | None = None) -> Response:
     key = SITEMAP if page is None else f"{SITEMAP_PART}?p={page}"
     made = site.documents.get(key)
     if made is None:
-        items = sorted(_items(site), key=attrgetter("address"))
+        items = sorted(_items(site, site.facts), key=attrgetter("address"))
         pages = max(1, -(-len(items) // MAX_SITEMAP))
         if page is None and pages > 1:
             text = _sitemap_index(pages)
@@ -169,9 +218,9 @@ def _document(name: str, elements: Iterable[str]) -> str:
     )
 
 
-def _items(site: Site) -> Iterable[Item]:
-    for path, facts in site.facts.items():
-        rendered = site.rendered[path]
+def _items(site: Site, paths: Iterable[str]) -> Iterable[Item]:
+    for path in paths:
+        facts, rendered = site.facts[path], site.rendered[path]
         if rendered.error is None:
             yield Item(
                 site.addresses.notes[path],

@@ -13,7 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from notes.addresses import LINKS, TAGS, graph_address, markdown_url, quote
+from notes.addresses import (
+    LINKS,
+    TAGS,
+    feed_url,
+    graph_address,
+    markdown_url,
+    quote,
+)
+from notes.conf import conf
 from notes.dates import Dates
 from notes.frames import Frame
 from notes.rendering import Heading, RenderedNote, fill
@@ -108,6 +116,8 @@ def make_note_page(
             "This note could not be shown. Its author finds the reason in the log.",
         )
     head = _link("canonical", around.canonical)
+    if around.listing is not None and around.address != "/":
+        head += _feed(rendered.title, around.address)
     if around.address:
         head += (
             '<link rel="alternate" type="text/markdown" '
@@ -175,18 +185,19 @@ def _classes(rendered: RenderedNote) -> str:
 def make_folder_page(
     frame: Frame,
     title: str,
-    canonical: str,
+    address: str,
     crumbs: Sequence[Entry],
     listing: Listing,
 ) -> Response:
     """Return the page of a folder that no note speaks for."""
+    feed = _feed(title, address) if address != "/" else ""
     main = f"{_crumbs(crumbs)}<h1>{escape(title)}</h1>\n{_listing(listing)}"
     return make_response(
         "page",
         frame.fill(
             title=title,
             main=main,
-            head=_link("canonical", canonical),
+            head=_canonical(address) + feed,
         ),
     )
 
@@ -194,7 +205,7 @@ def make_folder_page(
 def make_tag_page(
     frame: Frame,
     tag: str,
-    canonical: str,
+    address: str,
     above: Iterable[Entry],
     below: Iterable[Entry],
     notes: Iterable[Entry],
@@ -216,12 +227,12 @@ def make_tag_page(
         frame.fill(
             title=title,
             main=main,
-            head=_link("canonical", canonical),
+            head=_canonical(address) + _feed(title, address),
         ),
     )
 
 
-def make_tags_page(frame: Frame, canonical: str, tags: Iterable[Entry]) -> Response:
+def make_tags_page(frame: Frame, tags: Iterable[Entry]) -> Response:
     """Return the page that lists all tags."""
     main = f"<h1>Tags</h1>\n{_entries(tags, 'tags')}"
     return make_response(
@@ -229,7 +240,7 @@ def make_tags_page(frame: Frame, canonical: str, tags: Iterable[Entry]) -> Respo
         frame.fill(
             title="Tags",
             main=main,
-            head=_link("canonical", canonical),
+            head=_canonical(TAGS),
         ),
     )
 
@@ -253,6 +264,18 @@ def _title(rendered: RenderedNote) -> str:
 
 def _link(relation: str, url: str) -> str:
     return f'<link rel="{relation}" href="{escape(url)}">\n'
+
+
+def _canonical(address: str) -> str:
+    return _link("canonical", conf.public_url + quote(address))
+
+
+def _feed(title: str, address: str) -> str:
+    """Return a link to the feed of a folder or tag."""
+    return (
+        '<link rel="alternate" type="application/atom+xml" '
+        f'title="{escape(title)}" href="{feed_url(address)}">\n'
+    )
 
 
 def _anchor(entry: Entry) -> str:

@@ -329,11 +329,10 @@ class Remake:
         for folder in self._folders_to_make:
             if folder in owners:
                 continue
-            address = self._update.addresses.folders[folder]
             made[folder] = make_folder_page(
                 self._frame,
                 folder_name(folder) or self._frame.site_title,
-                _absolute(address),
+                self._update.addresses.folders[folder],
                 self._crumbs(filter(None, addressing.folders_above(folder))),
                 self._listing(folder),
             )
@@ -358,7 +357,7 @@ class Remake:
             made[key] = make_tag_page(
                 self._frame,
                 tag.name,
-                _absolute(addressing.tag_address(key)),
+                addressing.tag_address(key),
                 [self._tag_entry(other) for other in reversed(list(above))],
                 sorted_entries(map(self._tag_entry, below.get(key, ()))),
                 [self._update.entries[path] for path in tag.paths],
@@ -367,7 +366,7 @@ class Remake:
 
     def _make_tags_page(self) -> Response:
         entries = sorted_entries(map(self._tag_entry, self._update.tags))
-        return make_tags_page(self._frame, _absolute(addressing.TAGS), entries)
+        return make_tags_page(self._frame, entries)
 
     def _tag_entry(self, key: str) -> Entry:
         tag = self._update.tags[key]

@@ -20,6 +20,14 @@ def feed(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+def feed_of_part(request: HttpRequest) -> HttpResponse:
+    """Answer with the Atom feed of a folder or a tag."""
+    site = current() or ensure_site()
+    found = feeds.feed_of_part(site, request.path_info)
+    return unknown(request) if found is None else _answer(request, found)
+
+
+@require_safe
 def sitemap(request: HttpRequest) -> HttpResponse:
     """Answer with the sitemap, or with the index of its parts."""
     return _answer(request, feeds.sitemap(current() or ensure_site()))

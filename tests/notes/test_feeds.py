@@ -117,3 +117,71 @@ def test_an_empty_vault_has_documents_too() -> None:
     with served(make_site({})) as client:
         assert client.get("/feed.xml").status == 200
         assert client.get("/sitemap.xml").status == 200
+
+
+PARTS: dict[str, str | bytes] = {
+    "Teas & co/index.md": "---\ntitle: All teas\n---\n",
+    "Teas & co/Green.md": "---\ndate: 2026-01-02\n---\n#drink/hot",
+    "Teas & co/日本/Sencha.md": "---\ndate: 2026-01-03\n---\n#Drink",
+    "Teas & co/draft.md": "---\ndraft: true\n---\n#drink #secret",
+    "Teas & co/later.md": "---\ndate: 2999-01-01\n---\n#drink",
+    "Cake.md": "#drink",
+}
+
+
+@pytest.mark.parametrize(
+    ("page", "url", "title", "entries"),
+    [
+        (
+            "/Teas-&-co/",
+            "/Teas-%26-co/feed.xml",
+            "All teas",
+            ["All teas", "Sencha", "Green"],
+        ),
+        (
+            "/Teas-%26-co/%E6%97%A5%E6%9C%AC/",
+            "/Teas-%26-co/%E6%97%A5%E6%9C%AC/feed.xml",
+            "日本",
+            ["Sencha"],
+        ),
+        ("/tags/drink", "/tags/drink/feed.xml", "#Drink", ["Cake", "Sencha", "Green"]),
+        ("/tags/drink/hot", "/tags/drink/hot/feed.xml", "#drink/hot", ["Green"]),
+    ],
+)
+def test_a_folder_and_a_tag_have_feeds_of_what_is_in_them_and_below(
+    page: str, url: str, title: str, entries: list[str]
+) -> None:
+    site = make_site(PARTS)
+    with served(site) as client:
+        link = (
+            f'<link rel="alternate" type="application/atom+xml" title="{title}" '
+            f'href="{url}">'
+        )
+        assert link in client.get(page).text
+        first = client.get(url)
+        assert client.get(url, if_none_match=first.headers["ETag"]).status == 304
+    assert first.headers["Content-Type"] == "application/atom+xml; charset=utf-8"
+    feed = ET.fromstring(first.body)  # noqa: S314 - our own
+    assert feed.findtext(f"{ATOM}title") == f"{title} · localhost"
+    assert feed.findtext(f"{ATOM}id") == "http://localhost:8080" + url.removesuffix(
+        "feed.xml" if page.endswith("/") else "/feed.xml"
+    )
+    assert [
+        entry.findtext(f"{ATOM}title") for entry in feed.findall(f"{ATOM}entry")
+    ] == entries
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["/nowhere/feed.xml", "/Cake/feed.xml", "/tags/feed.xml", "/tags/secret/feed.xml"],
+)
+def test_what_is_no_folder_or_tag_has_no_feed(url: str) -> None:
+    with served(make_site(PARTS)) as client:
+        assert client.get(url).status == 404
+
+
+def test_a_page_of_that_address_comes_before_a_feed() -> None:
+    files = PARTS | {"x.md": "---\npermalink: /Teas-&-co/feed.xml\n---\n"}
+    with served(make_site(files)) as client:
+        reply = client.get("/Teas-&-co/feed.xml")
+    assert reply.headers["Content-Type"].startswith("text/html")

@@ -141,6 +141,7 @@ def _all_urls(site: Site) -> list[str]:
     known = [path.encode("latin-1").decode() for path in (*site.pages, *site.files)]
     redirects = [f"/{key}" for key in site.addresses.redirects]
     other = [f"{page}{'index' if page.endswith('/') else ''}.md" for page in known]
+    other += [f"{page.rstrip('/')}/feed.xml" for page in known]
     other += [
         "/llms.txt",
         "/feed.xml",

@@ -139,6 +139,7 @@ def test_the_page_of_a_folder(site: Site) -> None:
 <title>teas · Tea &amp; Co</title>
 <meta name="color-scheme" content="light dark">
 <link rel="canonical" href="http://localhost:8080/teas/">
+<link rel="alternate" type="application/atom+xml" title="teas" href="/teas/feed.xml">
 """
         + HEAD
         + """\
