@@ -134,6 +134,7 @@ def test_a_canvas_has_a_page_only_where_a_published_note_leads_to_it():
     assert {name for name, status in statuses.items() if status != 404} == {
         "one.canvas",
         "two.canvas",
+        "index.md",  # what it is written in
     }
     site = make_site(files)
     assert set(site.files) == {"/p.png"}
