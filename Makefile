@@ -103,5 +103,5 @@ test: packages check
 	$(BIN)/coverage report
 
 soak: packages $(VENV)/installed-dev
-	SOAK=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	SOAK=1 $(BIN)/python -m pytest --allowed-skips=.ci/allowed-skips.txt $(PYTEST_FLAGS)
 	$(MAKE) table
