@@ -10,48 +10,38 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import http.client
 import logging
 import os
 import secrets
-import signal
 import socket
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lifecycle import handover, last_backup, locks, peers, probes, timeline
+from lifecycle import handover, last_backup, locks, peers, timeline
 from lifecycle.companions import Companion
 from lifecycle.exceptions import LifecycleError
 from lifecycle.frozen import process_identity
+from lifecycle.internal_pages import InternalPages
 from lifecycle.internal_server import InternalServer
-from lifecycle.keeper import SlotKeeper, parse_ask
+from lifecycle.keeper import SlotKeeper
 from lifecycle.knobs import Address
 from lifecycle.listeners import ListenerError, bind
 from lifecycle.notify import Notifier
 from lifecycle.page import SharedPage
 from lifecycle.phases import Phase, PhaseMachine, PhaseTransitionError
-from lifecycle.probes import Answer, Check, Environ
 from lifecycle.public import PublicListeners
 from lifecycle.slot import WriterSlot
 
 logger = logging.getLogger(__name__)
 
-# /livez fails when gunicorn's loop has been silent for this long, in seconds.
-LOOP_SILENCE_LIMIT = 30.0
-# A worker that has been silent for this long does not answer, in seconds.
-WORKER_SILENCE_LIMIT = 4.0
 # How often a waiting instance looks for the slot, and a draining one at the
 # clock, in seconds; an idle one ticks once a second.
 _BUSY_TICK = 0.1
 _IDLE_TICK = 1.0
 # How long a peer's process may take from its last word to its end, in seconds.
 _LEAVING_PEER_SECONDS = 1.0
-# Health checks that may run at once: a worker that hangs must not take the place
-# of the other probes.
-_MAX_HEALTH_CHECKS = 8
 
 
 class InstanceError(LifecycleError):
@@ -95,7 +85,7 @@ class Instance:
         self.forward_name = ""
         self.master_pid = os.getpid()
         self.started_at = time.time()
-        self._loop_beat = time.monotonic()
+        self.loop_beat = time.monotonic()
         self.workers_wanted: int = knobs["WORKERS"]
         self._workers_booted = False
         self._drain_ends_at: float | None = None
@@ -105,12 +95,12 @@ class Instance:
         self._registration: int | None = None
         self._servers: list[InternalServer] = []
         self._internal_wanted: Address | None = None
-        self._health_checks = threading.BoundedSemaphore(_MAX_HEALTH_CHECKS)
         self.slot = WriterSlot(self.data_dir, "an instance that is starting")
         self.keeper: SlotKeeper | None = None
         self.companions: list[Companion] = []
         self.after_ready: list[Companion] = []
         self.public = PublicListeners(self)
+        self.pages = InternalPages(self)
         self.notifier = Notifier(os.environ)
 
     # -- start ----------------------------------------------------------------
@@ -151,23 +141,7 @@ class Instance:
     def _serve_internal(
         self, listener: socket.socket, *, control: bool = False
     ) -> None:
-        application = probes.ProbeApplication(
-            {"/livez": self.livez, "/readyz": self.readyz},
-            {
-                "/healthz": self._healthz,
-                "/status": self._status_page,
-                "/identity": self._identity_page,
-            }
-            if control
-            else {"/healthz": self._healthz},
-            {
-                "/slot": self._slot_page,
-                "/retire": self._retire_page,
-                "/unsteer": self._unsteer_page,
-            }
-            if control
-            else {},
-        )
+        application = self.pages.application(is_control=control)
         self._servers.append(
             InternalServer(listener, application, is_internal=not control)
         )
@@ -283,43 +257,7 @@ class Instance:
         for companion in (*self.companions, *self.after_ready):
             companion.close_in_child()
 
-    # -- probes ---------------------------------------------------------------
-
-    def livez(self) -> Iterator[Check]:
-        """Check that the main loop runs; warmup and drain do not count."""
-        phase = self.phases.phase
-        silent = time.monotonic() - self._loop_beat
-        looping = phase in {Phase.STANDBY, Phase.READY}
-        ok = not looping or silent < LOOP_SILENCE_LIMIT
-        yield Check("loop", ok, "" if ok else f"silent for {silent:.0f} s")
-
-    def readyz(self) -> Iterator[Check]:
-        """Check that this instance should get readers."""
-        phase = self.phases.phase
-        yield self._check_phase(phase)
-        if phase in {Phase.STANDBY, Phase.READY, Phase.DRAINING}:
-            yield self._check_workers()
-        if phase in {Phase.STANDBY, Phase.READY}:
-            yield self._check_slot(phase)
-
-    def _check_phase(self, phase: Phase) -> Check:
-        if phase in {Phase.STANDBY, Phase.READY}:
-            return Check("phase", True, phase.value)
-        progress = str(self.progress)
-        if phase is Phase.WARMING and progress:
-            return Check("phase", False, f"{phase.value}: {progress}")
-        return Check("phase", False, phase.value)
-
-    def _check_workers(self) -> Check:
-        booted = [slot for slot in self.page.workers() if slot.booted]
-        if not self.workers_have_booted():
-            wanted = self.workers_wanted
-            return Check("workers", False, f"workers: {len(booted)}/{wanted} booted")
-        answering = [
-            slot for slot in booted if slot.silent_seconds() < WORKER_SILENCE_LIMIT
-        ]
-        text = f"workers: {len(answering)} of {len(booted)} answer"
-        return Check("workers", bool(answering), text)
+    # -- what others ask of it ------------------------------------------------
 
     def workers_have_booted(self) -> bool:
         """Return whether all workers have served at once before. From any thread."""
@@ -328,117 +266,14 @@ class Instance:
             self._workers_booted = len(booted) >= self.workers_wanted
         return self._workers_booted
 
-    def _check_slot(self, phase: Phase) -> Check:
-        if phase is Phase.READY:
-            return Check("slot", True, "writer slot held")
-        keeper = self.keeper
-        if keeper is not None and keeper.was_demoted and keeper.holder.answers:
-            why = keeper.refusal or "given away"
-            return Check("slot", True, f"writer slot: {why}; writes are forwarded")
-        waited = self.phases.seconds
-        if waited < self.knobs["WRITER_ACQUIRE_TIMEOUT"]:
-            return Check(
-                "slot", False, f"standby: waiting for the writer slot, {waited:.0f} s"
-            )
-        return Check("slot", True, "no writer slot: reads only")
-
-    def _healthz(self, environ: Environ) -> Answer:
-        """Let a worker run the health checks; the master runs no Django code."""
-        if self.phases.phase in {Phase.STARTING, Phase.WARMING}:
-            return probes.text_answer("200 OK", self.phases.phase.value)
-        if self.phases.phase in {Phase.DRAINING, Phase.STOPPED}:
-            return probes.text_answer("503 Service Unavailable", "draining")
-        if not self._health_checks.acquire(blocking=False):
-            busy = f"{_MAX_HEALTH_CHECKS} health checks run already"
-            return probes.text_answer("503 Service Unavailable", busy)
-        try:
-            return self._ask_worker(environ)
-        finally:
-            self._health_checks.release()
-
-    def _ask_worker(self, environ: Environ) -> Answer:
-        query = environ.get("QUERY_STRING", "")
-        accept = environ.get("HTTP_ACCEPT", "")
-        # Whoever asks for anything gets text; browsers name HTML.
-        wanted = accept if accept not in {"", "*/*"} else "text/plain"
-        # A child forked meanwhile has a copy of the connection: its end is announced.
-        headers = {"Accept": wanted, "Connection": "close"}
-        connection = peers.UnixConnection(self.run_dir, f"{self.id}.fwd", timeout=8.0)
-        try:
-            connection.request("GET", f"/healthz?{query}", headers=headers)
-            response = connection.getresponse()
-            body = response.read()
-        except (OSError, http.client.HTTPException):
-            return probes.text_answer("503 Service Unavailable", "workers: no answer")
-        finally:
-            connection.close()
-        content_type = response.getheader("Content-Type") or "text/plain"
-        return Answer(f"{response.status} {response.reason}", content_type, body)
-
-    def _slot_page(self, environ: Environ) -> Answer:
-        """Answer a peer that asks for the writer slot; waits for the release."""
-        keeper = self.keeper
-        if keeper is None:
-            refusal, holds = "this instance is still starting", False
-        else:
-            holds = self.slot.is_held
-            try:
-                refusal = keeper.receive(parse_ask(probes.json_body(environ)))
-            except ValueError as exc:
-                return probes.json_answer("400 Bad Request", {"error": str(exc)})
-        return probes.json_answer("200 OK", {"refusal": refusal, "holds": holds})
-
-    def _retire_page(self, environ: Environ) -> Answer:
-        """Drain, because an operator or a successor asked over the control socket."""
-        os.kill(self.master_pid, signal.SIGTERM)
-        return probes.json_answer("200 OK", {"retiring": True})
-
-    def _unsteer_page(self, environ: Environ) -> Answer:
-        """Take a dead peer's program off the reuseport group."""
-        self.public.unsteer()
-        return probes.json_answer("200 OK", {})
-
-    def _status_page(self, environ: Environ) -> Answer:
-        return probes.json_answer("200 OK", self.status())
-
-    def status(self) -> dict[str, Any]:
-        """Return what peers and operators ask of this instance, as JSON has it."""
-        return {
-            "id": self.id,
-            "pid": self.master_pid,
-            "version": self.version,
-            "phase": self.phases.phase.value,
-            "phase_seconds": round(self.phases.seconds, 3),
-            "started_at": self.started_at,
-            "progress": str(self.progress),
-            "public": str(self.knobs["LISTEN_ADDR"]),
-            "listener": self.public.kind,
-            "internal": str(self.knobs["INTERNAL_LISTEN_ADDR"]),
-            "workers": [slot.pid for slot in self.page.workers() if slot.booted],
-            "holds_slot": self.page.epoch > 0 or self.slot.is_held,
-            "takes_jobs": self.page.epoch > 0,
-            "epoch": self.page.epoch,
-            "writer": self.keeper.writer.pid if self.keeper is not None else 0,
-            "companions": [
-                companion.pid
-                for companion in (*self.companions, *self.after_ready)
-                if companion.pid
-            ],
-            **self._write_counts(),
-            "resident_bytes": _resident_bytes(),
-        }
-
-    def _write_counts(self) -> dict[str, int]:
+    def write_counts(self) -> dict[str, int]:
+        """Return the writes held and forwarded, and the longest hold."""
         held, forwarded, longest = self.page.writes()
         return {
             "writes_held": held,
             "writes_forwarded": forwarded,
             "longest_hold_ms": round(longest * 1000),
         }
-
-    def _identity_page(self, environ: Environ) -> Answer:
-        """Return this instance's ask for the slot, for an operator to hand in."""
-        return probes.json_answer("200 OK", self.ask())
 
     def ask(self) -> dict[str, Any]:
         """Return the ask for the writer slot, as JSON has it."""
@@ -455,7 +290,7 @@ class Instance:
         if self.id:
             self._record(phase)
         # The loop begins with the phase: what came before it was no silence.
-        self._loop_beat = time.monotonic()
+        self.loop_beat = time.monotonic()
 
     def _record(self, phase: Phase) -> None:
         timeline.record(
@@ -464,12 +299,12 @@ class Instance:
             phase.value,
             version=self.version,
             epoch=self.page.epoch,
-            **self._write_counts(),
+            **self.write_counts(),
         )
 
     def seconds_to_tick(self) -> float:
         """Return how long gunicorn's loop may wait for a signal."""
-        self._loop_beat = time.monotonic()
+        self.loop_beat = time.monotonic()
         is_waiting = self._internal_wanted is not None or self.public.is_waiting
         if self.phases.phase is Phase.STANDBY or is_waiting:
             return _BUSY_TICK
@@ -483,7 +318,7 @@ class Instance:
 
         Called by gunicorn's main loop, at least once a second.
         """
-        self._loop_beat = time.monotonic()
+        self.loop_beat = time.monotonic()
         if self.keeper is not None:
             self.keeper.writer.tend()
             if self.keeper.failure:
@@ -501,7 +336,7 @@ class Instance:
 
     def _notify(self) -> None:
         """Tell the service manager; READY=1 when /readyz is first 200."""
-        checks = list(self.readyz())
+        checks = list(self.pages.readyz())
         if all(check.ok for check in checks):
             self.notifier.ready()
         failing = [check.text for check in checks if not check.ok]
@@ -585,9 +420,3 @@ class Instance:
 def _is_in_use(error: ListenerError) -> bool:
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE
-
-
-def _resident_bytes() -> int:
-    """Return this process's resident memory; see proc_pid_statm(5)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lifecycle import instance as instance_module
+from lifecycle import internal_pages
 from lifecycle import page as page_module
 from lifecycle.instance import Instance, InstanceError
 from lifecycle.knobs import KNOBS
@@ -42,6 +43,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(instance_module, "time", made)
+    monkeypatch.setattr(internal_pages, "time", made)
     monkeypatch.setattr(page_module, "time", made)
     return made
 
@@ -87,7 +89,7 @@ def boot(one: Instance, pid: int = 1) -> WorkerSlot:
 
 
 def checks(one: Instance) -> list[Check]:
-    return list(one.readyz())
+    return list(one.pages.readyz())
 
 
 def test_livez_fails_when_the_loop_has_been_silent_for_thirty_seconds(
@@ -97,11 +99,11 @@ def test_livez_fails_when_the_loop_has_been_silent_for_thirty_seconds(
     reach(one, Phase.READY)
     one.seconds_to_tick()
     clock.now += 29.9
-    assert list(one.livez()) == [Check("loop", True)]
+    assert list(one.pages.livez()) == [Check("loop", True)]
     clock.now += 0.2
-    assert list(one.livez()) == [Check("loop", False, "silent for 30 s")]
+    assert list(one.pages.livez()) == [Check("loop", False, "silent for 30 s")]
     one.tick()
-    assert list(one.livez()) == [Check("loop", True)]
+    assert list(one.pages.livez()) == [Check("loop", True)]
 
 
 @pytest.mark.parametrize("phase", [Phase.WARMING, Phase.DRAINING])
@@ -111,7 +113,7 @@ def test_livez_does_not_count_warmup_and_drain(
     one = make()
     reach(one, phase)
     clock.now += 3600
-    assert list(one.livez()) == [Check("loop", True)]
+    assert list(one.pages.livez()) == [Check("loop", True)]
 
 
 def test_a_long_warmup_is_no_silence_of_the_loop_that_begins_after_it(
@@ -122,7 +124,7 @@ def test_a_long_warmup_is_no_silence_of_the_loop_that_begins_after_it(
     one.phases.transition(Phase.WARMING)
     clock.now += 600
     one.phases.transition(Phase.STANDBY)
-    assert list(one.livez()) == [Check("loop", True)]
+    assert list(one.pages.livez()) == [Check("loop", True)]
 
 
 def test_readyz_tells_the_progress_of_the_warmup(make: Make) -> None:
@@ -246,7 +248,7 @@ def test_opening_makes_it_known_and_closing_leaves_nothing(
         f"{one.id}.ctl",
         f"{one.id}.lock",
     ]
-    status = one.status()
+    status = one.pages.status()
     assert status["phase"] == "starting"
     assert status["holds_slot"] is False
     assert status["resident_bytes"] > 1 << 20
@@ -323,18 +325,18 @@ def test_health_checks_that_hang_leave_room_for_the_other_probes(make: Make) -> 
     one.open()
     one.forward_name = ""
     reach(one, Phase.READY)
-    limit = instance_module._MAX_HEALTH_CHECKS
+    limit = internal_pages._MAX_HEALTH_CHECKS
     answers: list[bytes] = []
     with RunDir(one.data_dir).listen(f"{one.id}.fwd", backlog=64) as silent:
         threads = [
-            threading.Thread(target=lambda: answers.append(one._healthz({}).body))
+            threading.Thread(target=lambda: answers.append(one.pages.healthz({}).body))
             for _ in range(limit)
         ]
         for thread in threads:
             thread.start()
         silent.settimeout(10)
         held = [silent.accept()[0] for _ in range(limit)]
-        assert one._healthz({}) == text_answer(
+        assert one.pages.healthz({}) == text_answer(
             "503 Service Unavailable", "8 health checks run already"
         )
         for connection in held:
@@ -342,4 +344,6 @@ def test_health_checks_that_hang_leave_room_for_the_other_probes(make: Make) -> 
         for thread in threads:
             thread.join()
     assert answers == [b"workers: no answer\n"] * limit
-    wait_until(lambda: one._health_checks.acquire(blocking=False), 5, "a free place")
+    wait_until(
+        lambda: one.pages._health_checks.acquire(blocking=False), 5, "a free place"
+    )
