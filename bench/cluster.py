@@ -56,7 +56,7 @@ _CONTROLLERS = (
 # The kubelet changes these for the whole machine.
 _SYSCTLS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")  # fmt: skip
 _COMMAND_TIMEOUT = 300.0
-_START_TIMEOUT = 120.0
+_START_TIMEOUT = 300.0
 
 
 class ClusterError(Exception):
@@ -174,7 +174,7 @@ class Cluster:
             *(f"--bind-address={_NODE}", "--healthz-bind-address=127.0.0.1"),
             "--metrics-bind-address=127.0.0.1",
         )
-        wait_until(self._is_ready, 120, "the node being ready", interval=0.5)
+        wait_until(self._is_ready, _START_TIMEOUT, "the node being ready", interval=0.5)
         # Deleted while all that it takes still runs.
         self._resources.callback(self._delete_pods)
 
@@ -338,6 +338,8 @@ class Cluster:
         for name in ("cpuset.cpus", "cpuset.mems"):
             (top / self._name / name).write_text((top / name).read_text())
         (top / self._name / "cgroup.clone_children").write_text("1")
+        # Else all pods together weigh as much as one process outside.
+        (_GROUPS / "cpu" / self._name / "cpu.shares").write_text("16384")
 
     def _make_certificates(self) -> None:
         names = (
@@ -426,7 +428,8 @@ class Cluster:
 
     def _remove_groups(self) -> None:
         def is_removed() -> bool:
-            left = [_GROUPS / controller / self._name for controller in _CONTROLLERS]
+            every = (*_CONTROLLERS, "unified")
+            left = [_GROUPS / controller / self._name for controller in every]
             for top in left:
                 folders = [one for one in (*top.rglob("*"), top) if one.is_dir()]
                 for path in sorted(folders, key=lambda one: -len(one.parts)):

@@ -25,14 +25,20 @@ class Probe(NamedTuple):
     text: str
 
 
-def probe(address: Address, path: str, timeout: float = 1.0) -> Probe:
-    """Return what *path* answers on *address* within *timeout* seconds."""
+def probe(
+    address: Address, path: str, timeout: float = 1.0, host: str | None = None
+) -> Probe:
+    """
+    Return what *path* answers on *address* within *timeout* seconds.
+
+    *host* is the site's name, where it is asked on an address that it does not know.
+    """
     asked_at = time.monotonic()
     connection = http.client.HTTPConnection(
         address.host or "127.0.0.1", address.port, timeout=timeout
     )
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Host": host} if host else {})
         response = connection.getresponse()
         return Probe(asked_at, response.status, response.read().decode().strip())
     except (OSError, http.client.HTTPException) as exc:

@@ -91,7 +91,9 @@ class Kubernetes(Row):
             service["spec"]["clusterIP"], service["spec"]["ports"][0]["port"]
         )
         wait_until(
-            lambda: probe(self._public, "/").status == 200, 60, "the Service answering"
+            lambda: probe(self._public, "/", host="localhost").status == 200,
+            60,
+            "the Service answering",
         )
 
     def deploy(self) -> None:
