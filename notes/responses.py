@@ -38,6 +38,11 @@ _MIN_COMPRESSED_SIZE = 512
 _GZIP_LEVEL = 6
 _BROTLI_QUALITY = 5
 _SQUEEZED_QUALITY = 11
+# A list of thousands of notes is compressed again whenever one of them comes or goes:
+# for an eighth more of bytes it takes less than half of the time.
+_LARGE_SIZE = 1 << 17
+_LARGE_GZIP_LEVEL = 1
+_LARGE_BROTLI_QUALITY = 2
 
 PAGE_POLICY = "; ".join(
     (
@@ -272,10 +277,11 @@ def compress(body: bytes) -> tuple[bytes | None, bytes | None]:
     """Return *body* as gzip and as Brotli; None where that saves nothing."""
     if len(body) < _MIN_COMPRESSED_SIZE:
         return None, None
-    zipped = gzip.compress(body, _GZIP_LEVEL, mtime=0)
-    packed: bytes = brotli.compress(
-        body, mode=brotli.MODE_TEXT, quality=_BROTLI_QUALITY
-    )
+    level, quality = _GZIP_LEVEL, _BROTLI_QUALITY
+    if len(body) >= _LARGE_SIZE:
+        level, quality = _LARGE_GZIP_LEVEL, _LARGE_BROTLI_QUALITY
+    zipped = gzip.compress(body, level, mtime=0)
+    packed: bytes = brotli.compress(body, mode=brotli.MODE_TEXT, quality=quality)
     return (
         zipped if len(zipped) < len(body) else None,
         packed if len(packed) < len(body) else None,

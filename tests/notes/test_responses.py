@@ -140,6 +140,15 @@ def test_what_compression_does_not_make_smaller_is_sent_as_it_is() -> None:
     assert make_response("page", b"short").variant(BROTLI)[0] == b"short"
 
 
+def test_a_list_of_thousands_is_compressed_too() -> None:
+    body = b"".join(b'<li><a href="/%d">Note %d</a></li>' % (n, n) for n in range(9000))
+    response = make_response("page", body)
+    zipped, packed = response.variant(GZIP)[0], response.variant(BROTLI)[0]
+    assert gzip.decompress(zipped) == brotli.decompress(packed) == body
+    assert max(len(zipped), len(packed)) < len(body) // 4
+    assert make_response("page", body) == response
+
+
 def test_a_head_has_the_headers_of_the_get_and_no_body() -> None:
     response = make_response("page", LONG)
     get = _send(response, HTTP_ACCEPT_ENCODING="br")
