@@ -11,13 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from notes.addresses import Addresses, quote
+from notes.blobs import blob_path
+from notes.conf import conf
 from notes.frames import Frame
+from notes.image_sizes import image_size
 from notes.links import Resolver
 from notes.packing import pack, unpack
 from notes.pages import Surroundings, make_note_page
 from notes.rendering import ParsedNote, RenderedNote, parse, render, render_error
 from notes.responses import Response
-from notes.sources import NoteSource
+from notes.sources import AttachmentSource, NoteSource
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +39,7 @@ class Vault:
     sheets: Mapping[str, bytes | None]
     addresses: Addresses
     resolver: Resolver
+    attachments: Mapping[str, AttachmentSource]
 
     def resolve(self, target: str, source_path: str, /) -> str | None:
         """Return the path that *target* means in the note at *source_path*."""
@@ -54,6 +58,11 @@ class Vault:
         """Return the title of the note at *path*."""
         parsed = self.parsed(path)
         return path if parsed is None else parsed.title
+
+    def size(self, path: str, /) -> tuple[int, int] | None:
+        """Return width and height of the picture at *path*, if they are known."""
+        content_hash = self.attachments[path].content_hash
+        return image_size(blob_path(conf.attachments_dir, content_hash))
 
 
 class Parsing:

@@ -67,7 +67,13 @@ class Update:
         self._assign_addresses()
         self._find_texts()
         self._parse(known)
-        vault = Vault(self.packed, self.packed_sheets, self.addresses, self.resolver)
+        vault = Vault(
+            self.packed,
+            self.packed_sheets,
+            self.addresses,
+            self.resolver,
+            self.attachments,
+        )
         self.makers = [
             Making(vault, part) for part in crew.deal(sorted(self.to_render))
         ]
@@ -140,14 +146,14 @@ class Update:
     def _find_texts(self) -> None:
         """Find the notes whose text may come out otherwise."""
         keys = {lookup_key(path) for path in self._come_or_gone}
-        changed = set(self._sources)
+        changed = self._sources.keys() | self._files.keys()
         texts = self.old.texts
         suspects: set[str] = set()
         for key in keys:
             suspects.update(self.old.askers.get(key, ()))
         for path in self.moved | changed:
             suspects.update(self.old.users.get(path, ()))
-        self.to_render = changed | {
+        self.to_render = set(self._sources) | {
             path
             for path in suspects
             if (path in self.facts or (is_sheet(path) and path in self.attachments))

@@ -13,7 +13,7 @@ from notes.links import is_board, is_note, is_sheet, lookup_key
 from notes.rendering.contexts import context_of
 from notes.rendering.drawing import Card, draw
 from notes.rendering.headings import section_name
-from notes.rendering.media import is_pdf, media_tag
+from notes.rendering.media import is_pdf, media_tag, with_size
 from notes.rendering.model import (
     EVERYTHING,
     Board,
@@ -294,7 +294,9 @@ class _Composer:
             return f'<span class="unresolved">{piece.text}</span>'
         url = escape(self._url(path))
         if piece.tag == "img":
-            return f'<img src="{url}"{piece.attributes} loading="lazy">'
+            self.contents.add(path)
+            attributes = with_size(piece.attributes, self._context.size(path))
+            return f'<img src="{url}"{attributes} loading="lazy">'
         if piece.tag == "source":
             return f'<source src="{url}">'
         return (

@@ -13,6 +13,7 @@ _TAGS = {
     ),
     **dict.fromkeys(("m4v", "mkv", "mov", "mp4", "ogv", "webm"), "video"),
 }
+_WIDTH_OR_HEIGHT = re.compile(r' (width|height)="([^"]*)"')
 _SIZE = re.compile(r"(?:^|\|)\s*(\d{1,5})(?:x(\d{1,5}))?\s*$")
 
 
@@ -42,3 +43,21 @@ def split_size(text: str) -> tuple[str, str]:
         return text, ""
     size = f' width="{match[1]}"' + (f' height="{match[2]}"' if match[2] else "")
     return text[: match.start()], size
+
+
+def with_size(attributes: str, size: tuple[int, int] | None) -> str:
+    """
+    Return *attributes*, an image's as HTML, with width and height.
+
+    With both the browser keeps the place of a picture that is still on its way. What
+    an author gave stays, and the other one follows from *size*, the picture's own.
+    """
+    given = dict(_WIDTH_OR_HEIGHT.findall(attributes))
+    if size is None or len(given) > 1 or not all(map(str.isdecimal, given.values())):
+        return attributes
+    width, height = size
+    if "width" in given:
+        return f'{attributes} height="{round(int(given["width"]) * height / width)}"'
+    if "height" in given:
+        return f'{attributes} width="{round(int(given["height"]) * width / height)}"'
+    return f'{attributes} width="{width}" height="{height}"'

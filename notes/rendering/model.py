@@ -218,6 +218,9 @@ class RenderContext(Protocol):
     def title(self, path: str, /) -> str:
         """Return the title of the note at *path*."""
 
+    def size(self, path: str, /) -> tuple[int, int] | None:
+        """Return width and height of the picture at *path*; None when not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class RenderedNote:
@@ -236,7 +239,8 @@ class RenderedNote:
         unresolved: targets that mean nothing, as written.
         lookups: keys (`notes.links.lookup_key`) of all targets that were resolved.
         addresses: paths whose URL is in the HTML.
-        contents: paths of other notes whose text or title had a part in the HTML.
+        contents: paths of other notes whose text or title had a part in the HTML,
+            and of pictures, whose size had.
         problems, classes: as of `ParsedNote`.
         properties: pairs of a name, as text, and a value, as HTML.
         error: why the note could not be rendered, for the log; None when it could.

@@ -20,6 +20,7 @@ from notes.rendering.highlights import highlights
 from notes.rendering.images import images
 from notes.rendering.tables import tables
 from notes.rendering.tags import tags
+from notes.rendering.tasks import tasks
 from notes.rendering.wikilinks import wikilinks
 
 MAX_NESTING = 50
@@ -55,7 +56,7 @@ def note_parser() -> MarkdownIt:
     md.enable("strikethrough")
     for rule in (brackets, autolinks, tables, footnotes, wikilinks, tags, highlights):
         md.use(rule)
-    for rule in (images, code, callouts, formulas):
+    for rule in (images, code, callouts, formulas, tasks):
         md.use(rule)
     # In this order: comments go before all that looks for the end of a text, an id is
     # taken off its block before the block is split, and a heading's text is what is

@@ -34,9 +34,11 @@ class Vault:
         notes: Mapping[str, str],
         attachments: Iterable[str] = (),
         urls: Mapping[str, str] | None = None,
+        sizes: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         self.notes = {path: parse(source(body, path)) for path, body in notes.items()}
         self.urls = urls or {}
+        self.sizes = sizes or {}
         self._resolver = Resolver(self.notes, attachments)
 
     def resolve(self, target: str, source_path: str, /) -> str | None:
@@ -51,6 +53,9 @@ class Vault:
 
     def title(self, path: str, /) -> str:
         return self.notes[path].title
+
+    def size(self, path: str, /) -> tuple[int, int] | None:
+        return self.sizes.get(path)
 
     def render(self, path: str) -> RenderedNote:
         return render(self.notes[path], self)

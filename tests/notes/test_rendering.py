@@ -401,11 +401,30 @@ def test_tags_of_the_frontmatter_come_first(properties, names):
     assert parse(source("#text", properties=properties)).tags == names
 
 
+@pytest.mark.parametrize(
+    ("text", "attributes"),
+    [
+        ("![[cat.png]]", 'alt="cat.png" width="400" height="200"'),
+        ("![[cat.png|300]]", 'alt="cat.png" width="300" height="150"'),
+        ("![[cat.png|30x40]]", 'alt="cat.png" width="30" height="40"'),
+        ('<img src="cat.png" height="50">', 'alt="" height="50" width="100"'),
+        ('<img src="cat.png" width="50%">', 'alt="" width="50%"'),
+    ],
+)
+def test_a_picture_says_how_large_it_is(text, attributes):
+    vault = Vault({"a.md": text}, ["cat.png"], sizes={"cat.png": (400, 200)})
+    note = vault.render("a.md")
+    assert f'<img src="/cat.png" {attributes} loading="lazy">' in note.html
+    assert "cat.png" in note.dependencies
+
+
 def test_tasks_are_boxes_that_cannot_be_ticked():
-    assert article("- [x] a") == (
+    assert article("- [x] a\n- [ ] b\n- c") == (
         '<ul class="contains-task-list">\n<li class="task-list-item">'
-        '<input class="task-list-item-checkbox" type="checkbox" checked="" disabled="">'
-        " a</li>\n</ul>\n"
+        '<input class="task-list-item-checkbox" type="checkbox" aria-label="Done"'
+        ' checked="" disabled=""> a</li>\n<li class="task-list-item">'
+        '<input class="task-list-item-checkbox" type="checkbox" aria-label="To do"'
+        ' disabled=""> b</li>\n<li>c</li>\n</ul>\n'
     )
 
 

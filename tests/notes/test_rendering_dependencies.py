@@ -89,7 +89,7 @@ def test_dependencies_are_those_of_embedded_notes_too():
     )
     note = vault.render("a.md")
     assert note.lookups == {"b", "c", "i.png", "gone"}
-    assert note.contents == {"b.md", "c.md"}
+    assert note.contents == {"b.md", "c.md", "i.png"}
     assert note.addresses == {"b.md", "c.md", "i.png"}
     assert note.dependencies == note.lookups | note.contents | note.addresses
 

@@ -40,11 +40,14 @@
     const theme = isDark() ? "dark" : "default";
     if (drawn === theme) return;
     drawn = theme;
+    const body = getComputedStyle(document.body);
     mermaid.initialize({
       startOnLoad: false,
       securityLevel: "strict",
       theme,
-      fontFamily: getComputedStyle(document.body).fontFamily,
+      // Words on a line are read as those of the page are.
+      themeVariables: { edgeLabelBackground: body.backgroundColor },
+      fontFamily: body.fontFamily,
     });
     for (const [number, diagram] of diagrams.entries()) {
       try {

@@ -106,7 +106,6 @@ const show = async (link, isSheet) => {
   box.classList.toggle("sheet", isSheet);
   box.setAttribute("role", "dialog");
   box.setAttribute("aria-label", `Preview: ${title}`);
-  box.popover = isSheet ? "auto" : "manual";
   box.style.left = box.style.top = "";
   box.showPopover();
   box.scrollTop = 0;
@@ -149,6 +148,8 @@ const onFocus = ({ target }) => {
 };
 
 const onDown = (event) => {
+  // The browser's own way would end it when the finger that brought it is lifted.
+  if (box.matches(".sheet:popover-open") && !box.contains(event.target)) hide();
   const link = event.pointerType === "touch" ? eligible(event.target) : null;
   if (!link) return;
   pressed = { link, x: event.clientX, y: event.clientY, isShown: false };

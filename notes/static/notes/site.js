@@ -295,6 +295,8 @@
   const previewLater = (event) => {
     const link = event.target.closest?.("main a[href]");
     if (!link || previews) return;
+    // A finger comes over a link before it is down, and it is the second that counts.
+    if (event.type === "pointerover" && event.pointerType === "touch") return;
     previews = Promise.all([import(assets.preview), styled]).then(([module]) => {
       module.start();
       link.dispatchEvent(new event.constructor(event.type, event));
@@ -316,5 +318,7 @@
     ]);
     for (const box of boxes) draw(box);
   };
-  (globalThis.requestIdleCallback ?? setTimeout)(drawGraphs);
+  // A page that draws nothing new may never be told that it is idle.
+  if (globalThis.requestIdleCallback) requestIdleCallback(drawGraphs, { timeout: 1000 });
+  else setTimeout(drawGraphs);
 })();
