@@ -11,7 +11,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qs
 
-from notes.addresses import ASIDES, GRAPH, LINKS, LOOK, SEARCH, SEARCH_LIST, TREE
+from notes.addresses import (
+    ASIDES,
+    CUSTOM_STYLE,
+    GRAPH,
+    LINKS,
+    LOOK,
+    SEARCH,
+    SEARCH_LIST,
+    TREE,
+)
+from notes.custom_style import make_custom_style
 from notes.graphs import make_graph_page, make_links, make_links_of
 from notes.looks import make_look
 from notes.responses import Response
@@ -27,6 +37,8 @@ Maker: TypeAlias = Callable[[Site, "WSGIEnvironment"], Response]
 
 def answer(site: Site, path: str, environ: WSGIEnvironment) -> Response | None:
     """Return the aside at *path*, a PATH_INFO; None where there is none."""
+    if path == CUSTOM_STYLE:
+        return make_custom_style(site, environ.get("QUERY_STRING", ""))
     maker = _MAKERS.get(path)
     if maker is not None:
         return maker(site, environ)
@@ -39,7 +51,9 @@ def answer(site: Site, path: str, environ: WSGIEnvironment) -> Response | None:
 
 def is_one(path: str) -> bool:
     """Return whether *path* is that of an aside, wherever the Site has it or not."""
-    return path in _MAKERS or path.startswith(tuple(f"{name}/" for name in _BELOW))
+    return path in {CUSTOM_STYLE, *_MAKERS} or path.startswith(
+        tuple(f"{name}/" for name in _BELOW)
+    )
 
 
 def _decoded(path: str) -> str:

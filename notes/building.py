@@ -78,6 +78,7 @@ _EMPTY = Site(
     frame=Frame(
         SiteSettings(),
         has_tags=False,
+        custom_stylesheet="",
         code_stylesheet="",
         canvas_stylesheet="",
         base_stylesheet="",

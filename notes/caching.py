@@ -264,7 +264,12 @@ def site_version() -> str:
         conf.public_url,
         settings.TIME_ZONE,
         # With templates and static files wherever they come from.
-        repr([make_frame(SiteSettings(), has_tags=one) for one in (False, True)]),
+        repr(
+            [
+                make_frame(SiteSettings(), one, "x" if one else "")
+                for one in (False, True)
+            ]
+        ),
     )
 
 

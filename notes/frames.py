@@ -43,6 +43,8 @@ class Frame:
 
     settings: SiteSettings
     has_tags: bool
+    custom_stylesheet: str
+    """The URL of the author's style sheet; '' without one."""
     code_stylesheet: str
     """The link that a page with coloured code has in its head."""
     canvas_stylesheet: str
@@ -107,7 +109,9 @@ def default_language() -> str:
     return settings.LANGUAGE_CODE
 
 
-def make_frame(site: SiteSettings, has_tags: bool = False) -> Frame:
+def make_frame(
+    site: SiteSettings, has_tags: bool = False, custom_stylesheet: str = ""
+) -> Frame:
     """Return the frame of a site with these settings, whose notes have tags or not."""
     context = {
         # Safe: the marker is this module's own, and what comes in its place is HTML.
@@ -127,6 +131,7 @@ def make_frame(site: SiteSettings, has_tags: bool = False) -> Frame:
                 name: statics.url(f"notes/{file}") for name, file in _ASSETS.items()
             },
             "look": look_url(site.colors),
+            "custom": custom_stylesheet,
             "search": addresses.SEARCH,
             "graph": addresses.GRAPH,
             "icon": statics.url("notes/icon.svg"),
@@ -137,6 +142,7 @@ def make_frame(site: SiteSettings, has_tags: bool = False) -> Frame:
     return Frame(
         settings=site,
         has_tags=has_tags,
+        custom_stylesheet=custom_stylesheet,
         code_stylesheet=_stylesheet("notes/code.css"),
         canvas_stylesheet=_stylesheet("notes/canvas.css"),
         base_stylesheet=_stylesheet("notes/base.css"),

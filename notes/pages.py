@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from notes.addresses import (
@@ -24,6 +24,7 @@ from notes.addresses import (
 from notes.conf import conf
 from notes.dates import Dates
 from notes.frames import Frame
+from notes.metadata import About, make_metadata
 from notes.rendering import Heading, RenderedNote, fill
 from notes.responses import Response, make_response
 
@@ -128,6 +129,17 @@ def make_note_page(
     ) or rendered.excerpt
     if description:
         head = f'<meta name="description" content="{escape(description)}">\n{head}'
+    head += _metadata(
+        frame,
+        About(
+            rendered.title,
+            around.canonical,
+            description,
+            around.language,
+            dates=around.dates,
+        ),
+        around.crumbs,
+    )
     if '<pre class="highlight"' in rendered.html:
         head += frame.code_stylesheet
     if '<figure class="canvas"' in rendered.html:
@@ -191,13 +203,18 @@ def make_folder_page(
 ) -> Response:
     """Return the page of a folder that no note speaks for."""
     feed = _feed(title, address) if address != "/" else ""
+    about = About(title, conf.public_url + quote(address))
+    if address == "/":
+        about = replace(about, description=frame.settings.description)
+        if about.description:
+            feed += f'<meta name="description" content="{escape(about.description)}">\n'
     main = f"{_crumbs(crumbs)}<h1>{escape(title)}</h1>\n{_listing(listing)}"
     return make_response(
         "page",
         frame.fill(
             title=title,
             main=main,
-            head=_canonical(address) + feed,
+            head=_canonical(address) + feed + _metadata(frame, about, crumbs),
         ),
     )
 
@@ -217,7 +234,7 @@ def make_tag_page(
         above, below: the tags that it is below of, outermost first, and those that
             are directly below it.
     """
-    title = f"#{tag}"
+    title, above = f"#{tag}", tuple(above)
     main = (
         f"{_crumbs((Entry('Tags', TAGS), *above))}<h1>{escape(title)}</h1>\n"
         f"{_entries(below, 'tags')}{_entries(notes, 'notes')}"
@@ -227,7 +244,13 @@ def make_tag_page(
         frame.fill(
             title=title,
             main=main,
-            head=_canonical(address) + _feed(title, address),
+            head=_canonical(address)
+            + _feed(title, address)
+            + _metadata(
+                frame,
+                About(title, conf.public_url + quote(address)),
+                (Entry("Tags", TAGS), *above),
+            ),
         ),
     )
 
@@ -276,6 +299,13 @@ def _feed(title: str, address: str) -> str:
         '<link rel="alternate" type="application/atom+xml" '
         f'title="{escape(title)}" href="{feed_url(address)}">\n'
     )
+
+
+def _metadata(frame: Frame, about: About, crumbs: Iterable[Entry]) -> str:
+    places = tuple(
+        (crumb.title, conf.public_url + quote(crumb.address)) for crumb in crumbs
+    )
+    return make_metadata(frame, replace(about, crumbs=places))
 
 
 def _anchor(entry: Entry) -> str:

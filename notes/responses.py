@@ -102,6 +102,19 @@ SHARED_HEADERS: dict[str, Headers] = {
         ("Vary", "Accept-Encoding, Cookie"),
         _NOSNIFF,
     ),
+    # The style sheet of the author, at an address that names its content, or not.
+    "style": (
+        ("Content-Type", "text/css; charset=utf-8"),
+        ("Cache-Control", "public, max-age=31536000, immutable"),
+        _VARY,
+        _NOSNIFF,
+    ),
+    "changing style": (
+        ("Content-Type", "text/css; charset=utf-8"),
+        _REVALIDATED,
+        _VARY,
+        _NOSNIFF,
+    ),
     "text": (
         ("Content-Type", "text/plain; charset=utf-8"),
         _REVALIDATED,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from notes import custom_style
 from notes.addresses import quote
 from notes.conf import conf
 from notes.frames import Frame, make_frame
@@ -28,9 +29,16 @@ def frame_of(update: Update) -> tuple[Frame, tuple[Problem, ...]]:
         sources[home] = pickle.loads(packed) if packed else {}  # noqa: S301 - our own
     title = title or urlsplit(conf.public_url).hostname or "Notes"
     settings, problems = read_settings(sources, title, _References(update))
-    frame, has_tags = update.old.frame, bool(update.tags)
-    if (frame.settings, frame.has_tags) != (settings, has_tags):
-        frame = make_frame(settings, has_tags)
+    custom = ""
+    sheet = update.attachments.get(custom_style.PATH)
+    if sheet is not None and sheet.size <= custom_style.MAX_SIZE:
+        custom = custom_style.custom_url(sheet)
+    elif sheet is not None:
+        reason = f"is over {custom_style.MAX_SIZE:,} bytes"
+        problems = (*problems, Problem(sheet.path, "size", reason))
+    frame, wanted = update.old.frame, (settings, bool(update.tags), custom)
+    if (frame.settings, frame.has_tags, frame.custom_stylesheet) != wanted:
+        frame = make_frame(*wanted)
     return frame, problems
 
 

@@ -31,7 +31,7 @@ MAX_LINKS = 20
 """In the navigation: each page has all of it."""
 
 _PICTURES = (".avif", ".gif", ".jpeg", ".jpg", ".png", ".svg", ".webp")
-_MAIL = re.compile(r"mailto:[^\s@:/?#]+@[^\s@:/?#]+")
+_MAIL = re.compile(r"mailto:[^\s@:/?#<>\"]+@[^\s@:/?#<>\"]+")
 # As in a link of Markdown: what else there is means nothing in an address, or ends it.
 _SAFE_IN_PATH = "/-._~!$&'()*+,;=:@%?#"
 

@@ -25,7 +25,7 @@ from tests.notes.sites import NOON, make_site, note, sort_files
 
 _NAMES = (
     *("a.md", "b.md", "x/a.md", "x/index.md", "x/y/c d.md", "README.md", "p.png"),
-    *("c.canvas", "x/d.canvas", "e.base", "_site.md"),
+    *("c.canvas", "x/d.canvas", "e.base", "_site.md", "custom.css"),
     # Beside others whose names are theirs but for the case, a space or a number, in
     # the way of a folder, and where the pages of tags are.
     *("A.md", "b-2.md", "x.md", "x y/c d.md", "x-y/c-d.md", "tags/x.md", "tags/TAG.md"),

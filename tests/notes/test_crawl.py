@@ -26,7 +26,7 @@ from tests.notes.trees import VAULT_NAMES, VAULTS, copy_vault
 _HERE = "http://localhost:8080"
 
 _RAW = re.compile(r"!?\[\[|%%|\[!")
-_CODE = frozenset({"annotation", "code", "pre"})
+_CODE = frozenset({"annotation", "code", "pre", "script"})
 # Each with the reason why its reader sees it as its author wrote it.
 _MEANT = {
     r"For \[\[wikilink\]\] format:": "code of a heading, as a line of the contents",

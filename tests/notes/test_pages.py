@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
 from notes import statics
+from notes.dates import Dates
+from notes.metadata import About, make_metadata
 from notes.site import Site
 from tests.notes.sites import make_site
 
@@ -92,6 +96,17 @@ def test_the_page_of_a_note(site: Site) -> None:
 <link rel="canonical" href="http://localhost:8080/teas/Green-tea">
 <link rel="alternate" type="text/markdown" href="/teas/Green-tea.md">
 """
+        + make_metadata(
+            site.frame,
+            About(
+                "Brewing it",
+                "http://localhost:8080/teas/Green-tea",
+                "Hot & wet.",
+                "de",
+                [("teas", "http://localhost:8080/teas/")],
+                Dates(datetime.date(2026, 1, 2), datetime.date(2026, 2, 3)),
+            ),
+        )
         + HEAD
         + """\
 <article>
@@ -141,6 +156,7 @@ def test_the_page_of_a_folder(site: Site) -> None:
 <link rel="canonical" href="http://localhost:8080/teas/">
 <link rel="alternate" type="application/atom+xml" title="teas" href="/teas/feed.xml">
 """
+        + make_metadata(site.frame, About("teas", "http://localhost:8080/teas/"))
         + HEAD
         + """\
 <h1>teas</h1>
