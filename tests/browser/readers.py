@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
-TIMEOUT = 10_000.0  # milliseconds, for whatever is waited for
+TIMEOUT = 20_000.0  # milliseconds, for whatever is waited for
 
 
 @dataclass(frozen=True)

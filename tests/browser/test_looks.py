@@ -89,6 +89,7 @@ def test_the_text_alone_is_printed(plain_reader: Reader) -> None:
 
 def test_code_is_copied_by_pointer_and_keyboard(reader: Reader) -> None:
     reader.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    reader.page.clock.install()
     page = reader.open("/Trial/code")
     button = page.locator("button.copy")
     for press in (button.click, lambda: button.press("Enter")):
@@ -96,6 +97,7 @@ def test_code_is_copied_by_pointer_and_keyboard(reader: Reader) -> None:
         press()
         expect(button).to_have_text("Copied")
         assert page.evaluate("navigator.clipboard.readText()") == "print('copied')"
+        page.clock.fast_forward("00:03")
         expect(button).to_have_text("Copy")
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.readers import Reader
+from tests.browser.readers import SCREENS, Reader
+
+PHONES = [screen for screen in SCREENS if screen.is_phone]
+DESKTOPS = [screen for screen in SCREENS if not screen.is_phone]
 
 
 @pytest.fixture
@@ -14,9 +17,8 @@ def links(reader: Reader):
     return page, page.get_by_role("link", name="the callouts")
 
 
-def test_a_pointer_that_rests_on_a_link_shows_the_note(links, screen) -> None:
-    if screen.is_phone:
-        pytest.skip("a finger does not rest on a link")
+@pytest.mark.parametrize("screen", DESKTOPS, ids=str)
+def test_a_pointer_that_rests_on_a_link_shows_the_note(links) -> None:
     page, link = links
     preview = page.locator(".preview")
     link.hover()
@@ -45,9 +47,8 @@ def test_the_focus_shows_the_note_and_escape_ends_it(links) -> None:
     page.wait_for_url("**/Trial/callouts")
 
 
-def test_a_finger_that_stays_shows_the_note_and_a_tap_opens_it(links, screen) -> None:
-    if not screen.is_phone:
-        pytest.skip("there is no finger")
+@pytest.mark.parametrize("screen", PHONES, ids=str)
+def test_a_finger_that_stays_shows_the_note_and_a_tap_opens_it(links) -> None:
     page, link = links
     box = link.bounding_box()
     assert box is not None
