@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 import time
+from functools import partial
 
 import pytest
 
-from tests.notes.rendering_vault import Vault
+from notes.exceptions import FrontmatterError
+from notes.frontmatter import split
+from notes.rendering import parse
+from notes.rendering import render as render_note
+from tests.notes.rendering_vault import Vault, source
 
 SHAPES = {
     "quotes": lambda n: ">" * n,
@@ -113,8 +119,67 @@ SHAPES = {
     "fences": lambda n: "```\n" * n,
     "long word": lambda n: "a" * n,
     "long words": lambda n: ("a" * 99 + " ") * n,
+    "tasks": lambda n: "- [x] a\n" * n,
+    "tasks in a line": lambda n: "- [x] " * n,
+    "blocks of bases": lambda n: "```base\na\n```\n" * (n // 4),
+    "a base": lambda n: "```base\nfilters: " + "(" * n + "\n```",
+    "views of a base": lambda n: "```base\nviews:\n" + "  - type: table\n" * n + "```",
+    "links in highlights": lambda n: "==[[a]]" * n,
+    "embeds of pictures": lambda n: "![[a.png|300x200]] " * n,
+    "sizes of pictures": lambda n: "![a" + "|300" * n + "](b.png)",
+    "players": lambda n: "![[a.mp3]]\n\n![[a.mp4]]\n\n" * (n // 2),
+    "documents": lambda n: "![[a.pdf#page=3]]\n\n" * n,
+    "diagrams": lambda n: "```mermaid\na\n```\n" * (n // 4),
+    "block ids that are the same": lambda n: "a ^b\n" * n,
+    "titles of callouts": lambda n: "> [!a] " + "*b " * n,
+    "types of callouts": lambda n: "> [!" + "a " * n + "]",
     "spaces": lambda n: " " * n + "a",
     "lines": lambda n: "a\n" * n,
+}
+_NODE = '{"id": "%d", "type": "text", "text": "a", "x": 0, "y": %d}'
+_EDGE = '{"fromNode": "0", "toNode": "1", "label": "a"}'
+
+SHEETS = {
+    "cards": lambda n: (
+        "a.canvas",
+        '{"nodes": [' + ",".join(_NODE % (i, i) for i in range(n)) + "]}",
+    ),
+    "cards that are one": lambda n: (
+        "a.canvas",
+        '{"nodes": [' + ",".join([_NODE % (0, 0)] * n) + "]}",
+    ),
+    "lines between cards": lambda n: (
+        "a.canvas",
+        f'{{"nodes": [{_NODE % (0, 0)}, {_NODE % (1, 9)}], '
+        f'"edges": [{",".join([_EDGE] * n)}]}}',
+    ),
+    "brackets of JSON": lambda n: ("a.canvas", "[" * n),
+    "a filter": lambda n: ("a.base", "filters: " + "(" * n + "1" + ")" * n),
+    "a filter of signs": lambda n: ("a.base", "filters: '" + "!" * n + "a'"),
+    "a filter of terms": lambda n: ("a.base", "filters: " + "a && " * n + "a"),
+    "filters": lambda n: ("a.base", "filters:\n  and:\n" + "    - a\n" * n),
+    "filters in filters": lambda n: ("a.base", "filters: " + "{not: [" * n),
+    "formulas of a base": lambda n: (
+        "a.base",
+        "formulas:\n" + "".join(f"  f{i}: formula.f{i + 1}\n" for i in range(n)),
+    ),
+    "views": lambda n: ("a.base", "views:\n" + "  - type: table\n" * n),
+}
+PROPERTIES = {
+    "names": lambda n: "".join(f"a{i}: b\n" for i in range(n)),
+    "items": lambda n: "a: [" + "b, " * n + "]",
+    "lists in lists": lambda n: "a: " + "[" * n,
+    "lists that close": lambda n: "a: " + "[" * n + "]" * n,
+    "indents": lambda n: "".join(f"{' ' * (i % 99)}a:\n" for i in range(n)),
+    "references": lambda n: "a: &a [b]\nc: [" + "*a, " * n + "]",
+    "references to references": lambda n: (
+        "a0: &a0 [b, b]\n"
+        + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, n // 500))
+    ),
+    "wikilinks": lambda n: "a: '" + "[[b" * n + "'",
+    "wikilinks that close": lambda n: "a: '" + "[[b]]" * n + "'",
+    "tags": lambda n: "tags: '" + "a/" * n + "'",
+    "classes": lambda n: "cssclasses: '" + "a " * n + "'",
 }
 LIMIT = 2.0
 """Seconds of the processor for 20,000 of a shape."""
@@ -125,7 +190,7 @@ FLOOR = 0.1
 TRIES = 4
 
 
-def _seconds(text):
+def _seconds(render):
     # Not under coverage's tracer, which takes more time than the code.
     tracer = sys.gettrace()
     sys.settrace(None)
@@ -134,17 +199,16 @@ def _seconds(text):
     gc.freeze()
     start = time.process_time()
     try:
-        Vault({"Note.md": text}).render("Note.md")
+        render()
         return time.process_time() - start
     finally:
         gc.unfreeze()
         sys.settrace(tracer)
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_time_is_in_proportion(name):
-    shape, limit = SHAPES[name], LIMITS.get(name, LIMIT)
-    half, whole = shape(10_000), shape(20_000)
+def _assert_in_proportion(render, shape, limit=LIMIT):
+    """Assert that *render* takes no more for 20,000 of *shape* than it should."""
+    half, whole = (partial(render, shape(n)) for n in (10_000, 20_000))
     half_times: list[float] = []
     whole_times: list[float] = []
     # The best of a few: another process on the machine may only make it slower.
@@ -156,6 +220,34 @@ def test_time_is_in_proportion(name):
         if min(whole_times) <= min(limit, 3 * min(half_times)):
             return
     pytest.fail(f"10,000 take {min(half_times):.2f} s, 20,000 {min(whole_times):.2f} s")
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_time_is_in_proportion(name):
+    _assert_in_proportion(
+        lambda text: Vault({"Note.md": text}).render("Note.md"),
+        SHAPES[name],
+        LIMITS.get(name, LIMIT),
+    )
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_time_of_a_canvas_or_a_base_is_in_proportion(name):
+    def render(sheet):
+        path, text = sheet
+        Vault({"Note.md": f"![[{path}]]", path: text}).render("Note.md")
+
+    _assert_in_proportion(render, SHEETS[name])
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_time_of_properties_is_in_proportion(name):
+    def render(text):
+        with contextlib.suppress(FrontmatterError):
+            properties, body = split(f"---\n{text}\n---\nwords")
+            render_note(parse(source(body, properties=properties)), Vault({}))
+
+    _assert_in_proportion(render, PROPERTIES[name])
 
 
 @pytest.mark.parametrize("word", ["a", "ab ", "字"])
