@@ -196,11 +196,13 @@ class Instance:
             if peer.record.get("internal") != wanted:
                 continue
             with contextlib.suppress(OSError):
-                (listener,) = handover.receive(
+                received = handover.receive(
                     self.run_dir, peer, {"want": "internal", "id": self.id}
                 )
+                if not received:
+                    continue  # several want the address, and another one has it
                 self._internal_wanted = None
-                self._serve_internal(listener)
+                self._serve_internal(received[0])
                 logger.info("event=internal_address_taken from=%s", peer.id)
                 return
 

@@ -75,6 +75,12 @@ class PublicListeners:
         try:
             return [listeners.bind(address)]
         except ListenerError as exc:
+            for peer in self._sharers():
+                # It was warm before this one was, which is too late to follow it.
+                raise ListenerError(
+                    f"LISTEN_ADDR: {address} is that of {peer.id}, which was started "
+                    "later and is here already. Start this one again to follow it."
+                ) from exc
             raise ListenerError(f"LISTEN_ADDR: {exc}") from exc
 
     @property
@@ -199,6 +205,10 @@ class PublicListeners:
             run = self._instance.run_dir.path
             if rival not in {"", asker} and locks.is_locked(run / f"{rival}.lock"):
                 return [], f"a deploy is under way: instance {rival} takes over"
+            giver = self._giver
+            if giver is not None and locks.is_locked(run / f"{giver.id}.lock"):
+                # The deploy that brought this one is not over: no link to a chain.
+                return [], f"a deploy is under way: it takes over from {giver.id}"
             self._successor = asker
             return [os.dup(listener.fileno()) for listener in self._public()], ""
 

@@ -18,10 +18,19 @@ _REMEDIES = {
 }
 
 
+def _begin() -> str:
+    return f"Database {conf.database_path} cannot be used: "
+
+
+def is_unfit(error: BaseException) -> bool:
+    """Return whether *error* has its text from `unfit_text`: one line, for people."""
+    return str(error).startswith(_begin())
+
+
 def unfit_text(error: BaseException) -> str:
     """Return SQLite's *error* as one line that names the file, and what to do."""
-    begin = f"Database {conf.database_path} cannot be used: "
-    if str(error).startswith(begin):
+    begin = _begin()
+    if is_unfit(error):
         return str(error)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     remedy = _REMEDIES.get(code, "Its tables are not what this version expects.")

@@ -103,7 +103,7 @@ def load_mapping(text: str) -> dict[str, Any]:
             return {}
         if not isinstance(node, yaml.MappingNode):
             raise FrontmatterError(
-                "the frontmatter is not a list of 'name: value'",
+                "the frontmatter is not made of 'name: value'",
                 node.start_mark.line + 2,
             )
         names: set[str] = set()

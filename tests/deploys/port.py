@@ -123,6 +123,17 @@ class Port:
             ),
         }
 
+    def settled(self) -> dict[str, object]:
+        """Return what `left` does, once it is the same for a second."""
+        seen = [self.left()]
+
+        def is_still() -> bool:
+            seen.append(self.left())
+            return all(one == seen[-1] for one in seen[-5:-1]) and len(seen) >= 5
+
+        wait_until(is_still, 60, "a state that lasts", interval=0.25)
+        return seen[-1]
+
     def named_memory(self) -> list[str]:
         """Return the shared memory with a name that is mapped: it could stay."""
         found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -196,3 +197,41 @@ def test_a_release_that_does_not_start_leaves_the_old_one(server):
     assert done.returncode == 1
     assert "has failed; what ran before runs on." in done.stderr
     assert [peer.record["version"] for peer in server.living()] == ["1"]
+
+
+def test_a_deploy_that_is_interrupted_leaves_the_old_one_and_no_other(server):
+    first, stuck = server.release("1"), server.release("2")
+    assert server.deploy(first).returncode == 0
+    (stuck / "trip2g_site" / "wsgi.py").write_text("import time\ntime.sleep(600)\n")
+    with subprocess.Popen(
+        [stuck / "deploy" / "bare" / "deploy.sh", stuck],
+        env=server.environ,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as deploying:
+        wait_until(lambda: len(server.living()) == 2, 60, "the second instance")
+        os.killpg(deploying.pid, signal.SIGINT)  # as a terminal does for Ctrl-C
+        said = deploying.communicate(timeout=60)[1]
+    assert deploying.returncode == 1
+    assert "has failed; what ran before runs on." in said
+    assert "Traceback" not in said
+    assert [peer.record["version"] for peer in server.living()] == ["1"]
+    assert server.status()["phase"] == "ready"
+
+
+def test_of_two_deploys_at_once_the_second_is_refused(server):
+    release = server.release("1")
+    server.data.mkdir()
+    with (server.data / "deploy.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = server.deploy(release)
+        assert (done.returncode, done.stderr) == (
+            1,
+            "Another deploy is under way; wait for it.\n",
+        )
+    assert server.deploy(release).returncode == 0
+    # What it started does not keep the lock.
+    assert server.deploy(release).returncode == 0

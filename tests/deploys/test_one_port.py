@@ -8,6 +8,7 @@ import dataclasses
 import os
 import signal
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,29 @@ def test_a_third_instance_waits_and_is_refused_in_one_line(port):
     )
 
 
+def test_a_second_instance_hands_nothing_on_before_it_is_ready(small_stage):
+    """Else a third would retire the second, and nobody the first."""
+    port = Port(small_stage, free_address())
+    with port.started:
+        makes_the_database = port.start()
+        makes_the_database.send(signal.SIGTERM)
+        assert makes_the_database.wait() == 0
+        slot = WriterSlot(port.data, "a test")
+        assert slot.try_acquire()
+        for _ in range(2):
+            # Nobody is ready while the test has the slot.
+            port.wait_phase(port.start(ready=False), "standby")
+        port.stage = dataclasses.replace(
+            small_stage,
+            environ=(*small_stage.environ, ("WRITER_ACQUIRE_TIMEOUT", "1s")),
+        )
+        third = port.start(ready=False)
+        assert third.wait() == 1
+        assert "One deploy at a time" in third.output
+        assert "listeners_received" not in third.output
+    slot.release()
+
+
 def answers(path: Path) -> bool:
     """Return whether a GET through the socket file is answered with 200."""
     with socket.socket(socket.AF_UNIX) as client:
@@ -211,7 +235,7 @@ def added(before, after):
     counts = {**after["descriptors"], "processes": after["processes"]}
     had = {**before["descriptors"], "processes": before["processes"]}
     more = {name: count for name, count in counts.items() if count > had.get(name, 0)}
-    return more | {name: 1 for name in after["files"] if name not in before["files"]}
+    return more | dict(Counter(after["files"]) - Counter(before["files"]))
 
 
 def test_handovers_leave_nothing_behind(small_stage, tmp_path):
@@ -229,7 +253,7 @@ def test_handovers_leave_nothing_behind(small_stage, tmp_path):
     )
     with port.started:
         instance = port.replace(port.replace(port.start()))
-        then = port.left()
+        then = port.settled()
         pids = {*port.processes()}
         for _ in range(1000 if os.environ.get("SOAK") else 20):
             instance = port.replace(instance)

@@ -79,8 +79,8 @@ def test_values_are_what_yaml_makes_of_them(yaml, properties):
             "line 2: broken YAML: could not determine a constructor for the tag "
             "'tag:yaml.org,2002:python/object:os.system'",
         ),
-        ("text", "line 2: the frontmatter is not a list of 'name: value'"),
-        ("- a\n- b", "line 2: the frontmatter is not a list of 'name: value'"),
+        ("text", "line 2: the frontmatter is not made of 'name: value'"),
+        ("- a\n- b", "line 2: the frontmatter is not made of 'name: value'"),
         ("draft: true\na: 1\ndraft: false", "line 4: 'draft' stands twice"),
         ("a: !!int ''", "line 2: unreadable value (string index out of range)"),
         ("a: &a [*a]", "line 2: values nest over 50 deep"),

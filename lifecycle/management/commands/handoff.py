@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connection
 
 from lifecycle import database, epochs, gate, peers, schema, timeline
 from lifecycle.conf import conf
@@ -87,8 +88,14 @@ class Command(BaseCommand):
 
     def _status(self, _: str) -> None:
         statuses = self._statuses()
-        # Looking must not make one.
-        last = epochs.last() if database.exists() else None
+        last = None
+        unfit = ""
+        if database.exists():  # looking must not make one
+            try:
+                connection.ensure_connection()
+                last = epochs.last()
+            except DatabaseError as exc:
+                unfit = str(exc)
         slot = {
             "epoch": last.epoch if last else 0,
             "holder": last.holder if last else "",
@@ -96,7 +103,12 @@ class Command(BaseCommand):
         }
         if self._as_json:
             self._print_json({"slot": slot, "instances": statuses})
-            return
+        else:
+            self._tell(slot, statuses)
+        if unfit:
+            raise CommandError(unfit)
+
+    def _tell(self, slot: Mapping[str, Any], statuses: list[dict[str, Any]]) -> None:
         self.stdout.write(
             f"writer slot: epoch {slot['epoch']}, "
             + (f"held by {slot['holder']}" if slot["holder"] else "held by nobody")
@@ -260,7 +272,7 @@ class Command(BaseCommand):
     def _wait(self, pid: str) -> None:
         """Wait until the instance whose master is *pid* holds the slot and serves."""
         deadline = time.monotonic() + self._timeout
-        while time.monotonic() < deadline:
+        while True:
             mine = [s for s in self._statuses() if str(s.get("pid")) == pid]
             if any(status["phase"] == "ready" for status in mine):
                 self._say(f"{mine[0]['id']} is ready", ready=str(mine[0]["id"]))
@@ -269,10 +281,12 @@ class Command(BaseCommand):
                 raise CommandError(
                     f"Process {pid} has ended; its log says why.", returncode=1
                 )
+            if time.monotonic() >= deadline:
+                raise CommandError(
+                    f"Process {pid} is not ready after {self._timeout:g} s.",
+                    returncode=3,
+                )
             time.sleep(0.1)
-        raise CommandError(
-            f"Process {pid} is not ready after {self._timeout:g} s.", returncode=3
-        )
 
     def _retire(self, wanted: str) -> None:
         statuses = self._statuses()

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from notes.complaints import complaint
 from notes.link_report import AMBIGUOUS, LinkProblem, find_problems
 from notes.looking import catch_up
 from notes.models import Note
@@ -42,9 +43,7 @@ class Command(BaseCommand):
             site = catch_up(None)
             paths = set(Note.objects.values_list("path", flat=True))
         except DatabaseError as exc:
-            raise CommandError(
-                f"The database says: {exc}. Run `manage.py migrate` first."
-            ) from exc
+            raise complaint(exc) from exc
         problems = list(find_problems(site, paths - site.facts.keys()))
         if options["json"]:
             found = [problem._asdict() for problem in problems]
