@@ -362,9 +362,24 @@ def test_hostile_formulas_end(name):
     assert time.process_time() - before < 30
 
 
-def test_too_many_steps_are_said(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("views", ["", "views:\n  - filters: 'true'\n"])
+def test_too_many_steps_are_said(monkeypatch: pytest.MonkeyPatch, views):
     monkeypatch.setattr(Budget.__init__, "__defaults__", (50,))
-    assert "its expressions take too many steps" in page("filters: 1 + 1 + 1 + 1\n")
+    html = page(f"filters: 1 + 1 + 1 + 1\n{views}")
+    assert "its expressions take too many steps" in html
+
+
+def test_a_filter_by_a_formula_means_that_of_its_own_base():
+    filter_ = "filters: formula.chosen\nformulas:\n  chosen: "
+    others: dict[str, str | bytes] = {
+        "other.base": f"{filter_}year == 1965\n".encode(),
+        "n.md": "[[other.base]]",
+    }
+    files: dict[str, str | bytes] = {**FILES, **others, "index.md": "[[all.base]]"}
+    files["all.base"] = f"{filter_}year == 1815\n".encode()
+    pages = make_site(files).pages
+    assert rows(text_of(pages["/all.base"].body)) == [["Emma"]]
+    assert rows(text_of(pages["/other.base"].body)) == [["Dune"]]
 
 
 def test_hostile_properties_are_shown():
