@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 from notes.addresses import (
     ASIDES,
+    CARDS,
     CUSTOM_STYLE,
     GRAPH,
     LINKS,
@@ -21,6 +22,7 @@ from notes.addresses import (
     SEARCH_LIST,
     TREE,
 )
+from notes.cards import make_card
 from notes.custom_style import make_custom_style
 from notes.graphs import make_graph_page, make_links, make_links_of
 from notes.looks import make_look
@@ -93,4 +95,5 @@ _MAKERS: dict[str, Maker] = {
 _BELOW: dict[str, Callable[[Site, str], Response | None]] = {
     TREE: make_branch,
     LINKS: make_links_of,
+    CARDS: make_card,
 }

@@ -66,7 +66,7 @@ _PARSING_LIBRARIES = (
     "pygments",
     "pyyaml",
 )
-_LIBRARIES = ("brotli", "django")
+_LIBRARIES = ("brotli", "django", "pillow")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from notes.cards import HEIGHT, WIDTH
 from notes.conf import conf
 from notes.dates import Dates
 from notes.frames import Frame
@@ -26,6 +27,7 @@ class About:
         url: absolute, as the others.
         crumbs: names and URLs of the folders above, outermost first.
         dates: of a note; None for what is no article.
+        image: the URL of its card; '' without one.
     """
 
     title: str
@@ -34,6 +36,7 @@ class About:
     language: str = ""
     crumbs: Sequence[tuple[str, str]] = ()
     dates: Dates | None = None
+    image: str = ""
 
 
 def make_metadata(frame: Frame, about: About) -> str:
@@ -51,6 +54,10 @@ def make_metadata(frame: Frame, about: About) -> str:
     if is_article and about.dates is not None:
         tags["article:published_time"] = _day(about.dates.created)
         tags["article:modified_time"] = _day(about.dates.updated)
+    if about.image:
+        tags["og:image"] = about.image
+        tags["og:image:width"], tags["og:image:height"] = str(WIDTH), str(HEIGHT)
+        tags["twitter:card"] = "summary_large_image"
     return "".join(
         f'<meta property="{name}" content="{escape(value)}">\n'
         for name, value in tags.items()
@@ -79,6 +86,7 @@ def _graph(
                     "url": about.url,
                     "description": about.description,
                     "inLanguage": language,
+                    "image": about.image,
                     "datePublished": _day(about.dates.created),
                     "dateModified": _day(about.dates.updated),
                     "isPartOf": site,

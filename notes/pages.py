@@ -21,6 +21,7 @@ from notes.addresses import (
     markdown_url,
     quote,
 )
+from notes.cards import card_url
 from notes.conf import conf
 from notes.dates import Dates
 from notes.frames import Frame
@@ -137,6 +138,9 @@ def make_note_page(
             description,
             around.language,
             dates=around.dates,
+            image=card_url(frame, rendered.title, around.address)
+            if around.address
+            else "",
         ),
         around.crumbs,
     )

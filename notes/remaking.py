@@ -461,6 +461,7 @@ def _absolute(address: str) -> str:
 def _robots() -> Response:
     text = (
         "User-agent: *\nAllow: /\n"
+        f"Allow: {addressing.CARDS}/\n"  # else some messengers show none
         f"Disallow: {addressing.ASIDES}\nDisallow: {addressing.SEARCH}?\n\n"
         f"Sitemap: {conf.public_url}{addressing.SITEMAP}\n"
     )

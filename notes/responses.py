@@ -115,6 +115,12 @@ SHARED_HEADERS: dict[str, Headers] = {
         _VARY,
         _NOSNIFF,
     ),
+    # A picture that was drawn, at an address that names what is on it.
+    "card": (
+        ("Content-Type", "image/png"),
+        ("Cache-Control", "public, max-age=86400"),
+        _NOSNIFF,
+    ),
     "text": (
         ("Content-Type", "text/plain; charset=utf-8"),
         _REVALIDATED,

@@ -134,6 +134,7 @@ def _assert_nothing_leaks(site: Site, files: dict[str, str | bytes]) -> None:
             assert b"hidden" not in reply.body
             assert client.get(quote(f"/-/links{address}")).status == 404
             assert client.get(quote(f"/-/tree{address}")).status == 404
+            assert client.get(quote(f"/-/card{address}.png")).status == 404
 
 
 def _all_urls(site: Site) -> list[str]:

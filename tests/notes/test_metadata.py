@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from notes.cards import card_url
+from notes.frames import make_frame
+from notes.site_settings import SiteSettings
 from tests.notes.sites import make_site, served
 
 FILES: dict[str, str | bytes] = {
@@ -20,6 +23,10 @@ FILES: dict[str, str | bytes] = {
     "teas/Draft.md": "---\ndraft: true\n---\nsecret",
 }
 SITE = {"@type": "WebSite", "name": "Tea & Co", "url": "http://localhost:8080/"}
+TITLE = "Green </script><b>"
+IMAGE = card_url(
+    make_frame(SiteSettings("Tea & Co", "All about tea")), TITLE, "/teas/Green"
+)
 
 
 def _of(url: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
@@ -44,6 +51,10 @@ def test_a_note_is_an_article_in_its_folders() -> None:
         "og:url": "http://localhost:8080/teas/Green",
         "og:description": "Hot &quot;and&quot; wet. #drink",
         "article:published_time": "2026-01-02",
+        "og:image": IMAGE,
+        "og:image:width": "1200",
+        "og:image:height": "630",
+        "twitter:card": "summary_large_image",
     }
     assert graph == [
         {
@@ -52,6 +63,7 @@ def test_a_note_is_an_article_in_its_folders() -> None:
             "url": "http://localhost:8080/teas/Green",
             "description": 'Hot "and" wet. #drink',
             "inLanguage": "de",
+            "image": IMAGE,
             "datePublished": "2026-01-02",
             "isPartOf": SITE,
         },

@@ -7,6 +7,7 @@ import datetime
 import pytest
 
 from notes import statics
+from notes.cards import card_url
 from notes.dates import Dates
 from notes.metadata import About, make_metadata
 from notes.site import Site
@@ -105,6 +106,7 @@ def test_the_page_of_a_note(site: Site) -> None:
                 "de",
                 [("teas", "http://localhost:8080/teas/")],
                 Dates(datetime.date(2026, 1, 2), datetime.date(2026, 2, 3)),
+                card_url(site.frame, "Brewing it", "/teas/Green-tea"),
             ),
         )
         + HEAD

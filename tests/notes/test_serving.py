@@ -141,7 +141,7 @@ def test_a_view_that_fails_shows_a_page_of_the_site(
 
 def test_robots_are_told_where_the_sitemap_is(client: Client) -> None:
     assert client.get("/robots.txt").text == (
-        "User-agent: *\nAllow: /\nDisallow: /-/\nDisallow: /search?\n\n"
+        "User-agent: *\nAllow: /\nAllow: /-/card/\nDisallow: /-/\nDisallow: /search?\n\n"
         "Sitemap: http://localhost:8080/sitemap.xml\n"
     )
 
