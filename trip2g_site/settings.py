@@ -60,6 +60,9 @@ DATABASES = {
     "default": {
         "ENGINE": "lifecycle.sqlite",
         "NAME": DATA_DIR / "trip2g.sqlite3",
+        # Each thread keeps its connection. SQLite syncs the folder too in the first
+        # commit of every new one: a write would wait for the disk twice.
+        "CONN_MAX_AGE": None,
         "OPTIONS": {
             # A transaction that reads first and then writes fails at once in
             # WAL, whatever the time-out says; IMMEDIATE waits instead.
