@@ -11,18 +11,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import shutil
-import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from bench import program
+from bench import credentials, program
+from bench.credentials import CONFIG
 from bench.images import BASE, Podman
-from bench.instance import bare_environ
+from bench.node import ADDRESS, GROUPS, PODS, SERVICES, ClusterError, Node, call
 from bench.program import Program
 from bench.waiting import wait_until
 
@@ -45,22 +44,8 @@ _PACKAGES = {
     "ip": "iproute2",
     "nsenter": "util-linux",
 }
-_NODE, _GATEWAY = "10.99.0.1", "10.99.0.254"
-_SERVICES, _PODS = "10.96.0.0/16", "10.98.0.0/24"
 _PLUGINS = Path("/usr/lib/cni")
-_GROUPS = Path("/sys/fs/cgroup")
-_CONTROLLERS = (
-    *("cpu", "cpuacct", "cpuset", "memory", "pids"),
-    *("devices", "blkio", "freezer", "systemd"),
-)
-# The kubelet changes these for the whole machine.
-_SYSCTLS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")  # fmt: skip
-_COMMAND_TIMEOUT = 300.0
 _START_TIMEOUT = 300.0
-
-
-class ClusterError(Exception):
-    """A command of the cluster's failed; the message is what it said."""
 
 
 def find(name: str) -> str | None:
@@ -87,7 +72,7 @@ def missing() -> str | None:
             return f"{name} is missing: apt-get install {package}"
     if not (_PLUGINS / "bridge").exists():
         return "CNI is missing: apt-get install containernetworking-plugins"
-    if not (_GROUPS / "memory").is_dir():
+    if not (GROUPS / "memory").is_dir():
         return "the kubelet that is built needs control groups of version 1"
     return None
 
@@ -104,10 +89,9 @@ class Cluster:
     def __init__(self, folder: Path, podman: Podman) -> None:
         self._folder = folder
         self._podman = podman
-        self._name = f"trip2g-{secrets.token_hex(2)}"
-        self._state = Path("/run", self._name)
+        self._node = Node()
+        self._state = Path("/run", self._node.name)
         self._resources = contextlib.ExitStack()
-        self._node: Program
 
     def __enter__(self) -> Cluster:
         try:
@@ -125,7 +109,7 @@ class Cluster:
     ) -> None:
         self._resources.close()
 
-    def kubectl(self, *arguments: str, given: str | None = None) -> str:
+    def kubectl(self, *arguments: str, given: str = "") -> str:
         """
         Return what `kubectl ARGUMENTS` prints; *given* is its standard input.
 
@@ -133,27 +117,26 @@ class Cluster:
             ClusterError: it failed.
         """
         command = [find("kubectl") or "kubectl", *arguments]
-        config = {"KUBECONFIG": str(self._folder / "admin.conf")}
-        return self._call(*command, given=given, environ=config)
+        config = {"KUBECONFIG": str(self._folder / CONFIG)}
+        return call(*command, given=given, environ=config)
 
     def load(self, image: str) -> None:
         """Have the node know podman's *image*."""
         archive = self._folder / "image.tar"
         self._podman.run("save", "--quiet", "--output", archive, image)
         address = f"--address={self._state}/containerd.sock"
-        self._call("ctr", address, "-n", "k8s.io", "images", "import", str(archive))
+        call("ctr", address, "-n", "k8s.io", "images", "import", str(archive))
         archive.unlink()
 
     # -- its parts ------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._make_network()
-        self._make_groups()
-        self._make_certificates()
+        self._resources.enter_context(self._node)
+        credentials.make(self._folder, ADDRESS)
         self._run("etcd", *self._etcd(), is_up=self._answers("http", 2379, "/health"))
         server = self._answers("https", 6443, "/readyz")
         self._run("kube-apiserver", *self._apiserver(), is_up=server)
-        config = f"--kubeconfig={self._folder}/admin.conf"
+        config = f"--kubeconfig={self._folder}/{CONFIG}"
         alone = ("--leader-elect=false", "--bind-address=127.0.0.1")
         self._run(
             *("kube-controller-manager", config, *alone),
@@ -170,8 +153,8 @@ class Cluster:
                 "--proxy-mode=iptables",
             ),
             *("--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0"),
-            *("--conntrack-tcp-timeout-close-wait=0", f"--cluster-cidr={_PODS}"),
-            *(f"--bind-address={_NODE}", "--healthz-bind-address=127.0.0.1"),
+            *("--conntrack-tcp-timeout-close-wait=0", f"--cluster-cidr={PODS}"),
+            *(f"--bind-address={ADDRESS}", "--healthz-bind-address=127.0.0.1"),
             "--metrics-bind-address=127.0.0.1",
         )
         wait_until(self._is_ready, _START_TIMEOUT, "the node being ready", interval=0.5)
@@ -199,10 +182,10 @@ class Cluster:
         }
         return [
             *("--etcd-servers=http://127.0.0.1:2379", "--secure-port=6443"),
-            *(f"--bind-address={_NODE}", f"--advertise-address={_NODE}"),
+            *(f"--bind-address={ADDRESS}", f"--advertise-address={ADDRESS}"),
             *(f"--{flag}={self._folder}/{name}" for flag, name in files.items()),
             *("--service-account-issuer=https://cluster", "--api-audiences=cluster"),
-            *(f"--service-cluster-ip-range={_SERVICES}", "--authorization-mode=RBAC"),
+            *(f"--service-cluster-ip-range={SERVICES}", "--authorization-mode=RBAC"),
             "--kubelet-preferred-address-types=InternalIP",
         ]
 
@@ -211,7 +194,7 @@ class Cluster:
         self._resources.callback(shutil.rmtree, self._state, ignore_errors=True)
         self._state.mkdir(mode=0o700)
         config = self._folder / "containerd.toml"
-        pause = f"localhost/{self._name}:pause"
+        pause = f"localhost/{self._node.name}:pause"
         config.write_text(
             f'version = 2\nroot = "{self._folder}/containerd"\nstate = "{self._state}"\n'
             f'[grpc]\naddress = "{self._state}/containerd.sock"\n'
@@ -223,10 +206,10 @@ class Cluster:
             'runtime_type = "io.containerd.runc.v2"\n'
         )
         self._write_cni()
-        into = ["nsenter", f"--net=/run/netns/{self._name}"]
+        into = ["nsenter", f"--net=/run/netns/{self._node.name}"]
         socket = self._state / "containerd.sock"
         command = ["unshare", "--mount", "--propagation=shared", "containerd"]
-        self._resources.callback(self._end_pods)
+        self._resources.callback(self._node.end_processes)
         containerd = Program(
             [*into, *command, f"--config={config}"],
             log=self._folder / "containerd.log",
@@ -242,13 +225,13 @@ class Cluster:
             [
                 *(*into, f"--mount=/proc/{containerd.pid}/ns/mnt"),
                 *(find("kubelet") or "kubelet", f"--config={file}"),
-                f"--kubeconfig={self._folder}/admin.conf",
+                f"--kubeconfig={self._folder}/{CONFIG}",
                 "--container-runtime=remote",
                 f"--container-runtime-endpoint=unix://{socket}",
-                *("--hostname-override=node", f"--node-ip={_NODE}"),
+                *("--hostname-override=node", f"--node-ip={ADDRESS}"),
                 f"--root-dir={self._folder}/kubelet",
                 f"--cert-dir={self._folder}/kubelet-pki",
-                f"--runtime-cgroups=/{self._name}",
+                f"--runtime-cgroups=/{self._node.name}",
             ],
             log=self._folder / "kubelet.log",
             is_up=lambda: True,
@@ -267,9 +250,9 @@ class Cluster:
                 "x509": {"clientCAFile": f"{self._folder}/ca.crt"},
             },
             "authorization": {"mode": "AlwaysAllow"},
-            "address": _NODE,
+            "address": ADDRESS,
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": f"/{self._name}",
+            "cgroupRoot": f"/{self._node.name}",
             "enforceNodeAllocatable": [],
             "failSwapOn": False,
             "clusterDomain": "cluster.local",
@@ -289,12 +272,12 @@ class Cluster:
             "ipam": {
                 "type": "host-local",
                 "dataDir": f"{self._folder}/addresses",
-                "ranges": [[{"subnet": _PODS}]],
+                "ranges": [[{"subnet": PODS}]],
                 "routes": [{"dst": "0.0.0.0/0"}],
             },
         }
         plugins = [bridge, {"type": "loopback"}]
-        config = {"cniVersion": "0.4.0", "name": self._name, "plugins": plugins}
+        config = {"cniVersion": "0.4.0", "name": self._node.name, "plugins": plugins}
         (self._folder / "cni" / "10-bridge.conflist").write_text(json.dumps(config))
 
     def _make_pause(self, tag: str) -> None:
@@ -308,73 +291,6 @@ class Cluster:
         self._podman.run("build", "--quiet", "--pull=never", "--tag", tag, folder)
         self._resources.callback(self._podman.run, "rmi", "--force", tag)
 
-    def _make_network(self) -> None:
-        """Make the node's network, with a wire to this machine's; no way further."""
-        name, outside = self._name, f"{self._name}o"
-        self._resources.callback(self._try, "ip", "netns", "del", name)
-        self._call("ip", "netns", "add", name)
-        self._resources.callback(self._try, "ip", "link", "del", outside)
-        wire = ("type", "veth", "peer", "name", "node0", "netns", name)
-        self._call("ip", "link", "add", outside, *wire)
-        self._call("ip", "addr", "add", f"{_GATEWAY}/24", "dev", outside)
-        self._call("ip", "link", "set", outside, "up")
-        inside = ("ip", "-n", name)
-        self._call(*inside, "addr", "add", f"{_NODE}/24", "dev", "node0")
-        self._call(*inside, "link", "set", "node0", "up")
-        self._call(*inside, "link", "set", "lo", "up")
-        self._call(*inside, "route", "add", _SERVICES, "dev", "node0")
-        self._call("ip", "route", "add", _SERVICES, "via", _NODE)
-        forward = ("sysctl", "-qw", "net.ipv4.ip_forward=1")
-        self._call("ip", "netns", "exec", name, *forward)
-
-    def _make_groups(self) -> None:
-        for setting in _SYSCTLS:
-            path = Path("/proc/sys", setting)
-            self._resources.callback(path.write_text, path.read_text())
-        self._resources.callback(self._remove_groups)
-        for controller in _CONTROLLERS:
-            (_GROUPS / controller / self._name).mkdir()
-        top = _GROUPS / "cpuset"
-        for name in ("cpuset.cpus", "cpuset.mems"):
-            (top / self._name / name).write_text((top / name).read_text())
-        (top / self._name / "cgroup.clone_children").write_text("1")
-        # Else all pods together weigh as much as one process outside.
-        (_GROUPS / "cpu" / self._name / "cpu.shares").write_text("16384")
-
-    def _make_certificates(self) -> None:
-        names = (
-            f"subjectAltName=IP:{_NODE},IP:127.0.0.1,IP:10.96.0.1,"
-            "DNS:kubernetes,DNS:kubernetes.default"
-        )
-        new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
-        by = ("-CA", self._path("ca.crt"), "-CAkey", self._path("ca.key"))
-        for name, subject, more in (
-            ("ca", "/CN=cluster", ()),
-            ("apiserver", "/CN=kube-apiserver", (*by, "-addext", names)),
-            ("admin", "/O=system:masters/CN=admin", by),
-        ):
-            files = ("-keyout", self._path(f"{name}.key"))
-            out = ("-out", self._path(f"{name}.crt"))
-            self._call("openssl", *new, "-subj", subject, *files, *out, *more)
-        self._call("openssl", "genrsa", "-out", self._path("sa.key"), "2048")
-        user = {
-            "client-certificate": self._path("admin.crt"),
-            "client-key": self._path("admin.key"),
-        }
-        server = {
-            "server": f"https://{_NODE}:6443",
-            "certificate-authority": self._path("ca.crt"),
-        }
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "c", "cluster": server}],
-            "users": [{"name": "u", "user": user}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-            "current-context": "x",
-        }
-        (self._folder / "admin.conf").write_text(json.dumps(config))
-
     # -- small things ---------------------------------------------------------------
 
     def _path(self, name: str) -> str:
@@ -384,17 +300,17 @@ class Cluster:
         self, name: str, *arguments: str, is_up: Callable[[], bool] = lambda: True
     ) -> None:
         """Start a server in the node's network."""
-        command = ["ip", "netns", "exec", self._name, find(name) or name]
+        command = [*self._node.inside, find(name) or name]
         log = self._folder / f"{name}.log"
         whole = [*command, *arguments]
         server = Program(whole, log=log, is_up=is_up, timeout=_START_TIMEOUT)
         self._resources.enter_context(server)
 
     def _answers(self, scheme: str, port: int, path: str) -> Callable[[], bool]:
-        host = _NODE if scheme == "https" else "127.0.0.1"
+        host = ADDRESS if scheme == "https" else "127.0.0.1"
         keys = ("--cert", self._path("admin.crt"), "--key", self._path("admin.key"))
         trust = ("--cacert", self._path("ca.crt"), *keys) if scheme == "https" else ()
-        command = ["ip", "netns", "exec", self._name, "curl", "-sfm2", *trust]
+        command = [*self._node.inside, "curl", "-sfm2", *trust]
 
         def answers() -> bool:
             done = subprocess.run(
@@ -416,53 +332,3 @@ class Cluster:
         with contextlib.suppress(ClusterError):
             everything = ("deployments,services,pods", "--all")
             self.kubectl("delete", *everything, "--grace-period=1", "--timeout=60s")
-
-    def _end_pods(self) -> None:
-        """End what is left of the pods and what held them, once containerd is gone."""
-        held = self._try("ip", "netns", "pids", self._name).split()
-        for path in (_GROUPS / "pids" / self._name).rglob("cgroup.procs"):
-            held += path.read_text().split()
-        for pid in {int(one) for one in held}:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def _remove_groups(self) -> None:
-        def is_removed() -> bool:
-            every = (*_CONTROLLERS, "unified")
-            left = [_GROUPS / controller / self._name for controller in every]
-            for top in left:
-                folders = [one for one in (*top.rglob("*"), top) if one.is_dir()]
-                for path in sorted(folders, key=lambda one: -len(one.parts)):
-                    with contextlib.suppress(OSError):
-                        path.rmdir()
-            return not any(top.exists() for top in left)
-
-        with contextlib.suppress(TimeoutError):
-            wait_until(is_removed, 10, "the groups being empty")
-
-    def _try(self, *command: str) -> str:
-        with contextlib.suppress(ClusterError):
-            return self._call(*command)
-        return ""
-
-    def _call(
-        self,
-        *command: str,
-        given: str | None = None,
-        environ: Mapping[str, str] | None = None,
-    ) -> str:
-        done = subprocess.run(
-            command,
-            env=bare_environ() | dict(environ or {}),
-            input=given or "",
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_COMMAND_TIMEOUT,
-        )
-        if done.returncode != 0:
-            raise ClusterError(
-                f"{' '.join(command)} ended with {done.returncode}:\n"
-                f"{done.stdout}{done.stderr}"
-            )
-        return done.stdout

@@ -26,12 +26,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench import chart, gallery, machine, rows
-from bench.cluster import ClusterError
 from bench.exchange import LostError
 from bench.gallery import COLUMNS, METHOD, RULE, Exhibit
 from bench.images import ImageError
 from bench.instance import REPOSITORY, InstanceError
 from bench.load_process import LoadError
+from bench.node import ClusterError
 from bench.performance import PAGES, REQUESTS, perform
 from bench.program import ProgramError
 from bench.recipes import RecipeError
@@ -197,8 +197,9 @@ def write(
     if options.out is not None:
         exhibits = gallery.read(options.out, rows.NAMES)
         shown = {one.result.row for one in exhibits}
+        said = {one.result.row: one.result.skipped for one in played}
         absent = {
-            name: rows.why_skipped(name) or "not played yet"
+            name: said.get(name) or rows.why_skipped(name) or "not played yet"
             for name in rows.NAMES
             if name not in shown
         }
