@@ -5,7 +5,13 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-import imagesize
+from PIL import Image
+from PIL.ExifTags import Base
+
+# What browsers show; SVG need not have a size of its own.
+_FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "PNG", "WEBP")
+# How pictures lie that a camera took upright, as EXIF numbers it.
+_TURNED = frozenset([5, 6, 7, 8])
 
 
 @functools.lru_cache(maxsize=4096)
@@ -13,15 +19,12 @@ def image_size(path: Path) -> tuple[int, int] | None:
     """
     Return width and height of the picture at *path*, in pixels, as it is shown.
 
-    None for what is no picture, and for SVG, which need not have a size of its own.
-    *path* is a blob's: its bytes do not change.
+    None for what is no such picture. *path* is a blob's: its bytes do not change.
     """
     try:
-        with path.open("rb") as file:
-            if file.read(1) == b"<":
-                return None
-            file.seek(0)
-            width, height = imagesize.get(file)
-    except OSError:
+        with Image.open(path, formats=_FORMATS) as image:
+            width, height = image.size
+            is_turned = image.getexif().get(Base.Orientation) in _TURNED
+    except Exception:  # noqa: BLE001 - whatever an author's file makes of a parser
         return None
-    return (width, height) if width > 0 and height > 0 else None
+    return (height, width) if is_turned else (width, height)
