@@ -110,6 +110,7 @@ class Node:
     def _make_network(self) -> None:
         """Make a network with a wire to this machine's, and no way further."""
         name, outside = self.name, f"{self.name}o"
+        self._resources.callback(_remove_networks_but, _networks_of_pods())
         self._resources.callback(_try, "ip", "netns", "del", name)
         call("ip", "netns", "add", name)
         self._resources.callback(_try, "ip", "link", "del", outside)
@@ -153,6 +154,18 @@ class Node:
 
         with contextlib.suppress(TimeoutError):
             wait_until(is_removed, 10, "the groups being empty")
+
+
+def _networks_of_pods() -> set[str]:
+    """Return the networks that CNI has made for pods."""
+    names = [line.split()[0] for line in call("ip", "netns").splitlines() if line]
+    return {name for name in names if name.startswith("cni-")}
+
+
+def _remove_networks_but(known: set[str]) -> None:
+    # A pod that ends with its node leaves its own.
+    for name in _networks_of_pods() - known:
+        _try("ip", "netns", "del", name)
 
 
 def _try(*command: str) -> str:
