@@ -6,7 +6,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.views.decorators.http import require_safe
 
 from notes import api, asides, feeds, llms
-from notes.addresses import API, SITEMAP_PART
+from notes.addresses import API, SITEMAP_PART, wsgi_path
 from notes.following import ensure_site
 from notes.pages import make_problem
 from notes.responses import IDENTITY, SHARED_HEADERS, Response
@@ -55,7 +55,7 @@ def sitemap_part(request: HttpRequest, section: str) -> HttpResponse:
 def unknown(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Answer 404 with the site's own page; 405 where there is one to be read."""
     site = current() or ensure_site()
-    path = request.META["PATH_INFO"]
+    path = wsgi_path(request.path_info)
     if request.method not in {"GET", "HEAD"} and (
         path in site.pages or path in site.files or asides.is_one(path)
     ):

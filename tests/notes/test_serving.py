@@ -99,8 +99,9 @@ def test_what_is_nowhere_is_the_sites_own_404(client: Client, url: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 def test_what_would_change_a_page_is_refused(client: Client, method: str) -> None:
-    reply = client.request(method, "/")
-    assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD")
+    for page in ("/", "/x/%D0%81%D0%B6"):
+        reply = client.request(method, page)
+        assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD")
     assert client.request(method, "/nowhere").status == 404
 
 
