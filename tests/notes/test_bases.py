@@ -305,7 +305,7 @@ def test_limit_and_more(monkeypatch: pytest.MonkeyPatch):
         ("filters: " + "{and: [" * 22 + "a" + "]}" * 22, "filters nest over"),
         ("views:\n  - filters: /x/\n", "regular expressions are not supported"),
         ("{", "The base cannot be read: line"),
-        ("- a\n", "The base cannot be read: line 1: it is not a list of"),
+        ("- a\n", "The base cannot be read: line 1: it is not made of"),
         ("views:\n" + "  - name: x\n" * 40, "Only the first 30 views are shown."),
     ],
 )
