@@ -202,7 +202,8 @@ def _take(port: Port) -> Generator[None, None, Event]:
         if event is None and port.now() >= deadline:
             event = Event(
                 Said.FAILED,
-                reason=f"not ready within {port.acquire_timeout:g} s of taking the slot",
+                reason=f"not ready within {port.acquire_timeout:g} s of taking the slot "
+                "(WRITER_ACQUIRE_TIMEOUT; a migration needs it to be longer)",
             )
         if event is not None and event.said is Said.RUNNING:
             port.set_closing(False)

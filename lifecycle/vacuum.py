@@ -87,7 +87,11 @@ def _vacuum(raw: sqlite3.Connection, stop: threading.Event, limit: float) -> Non
         raw.set_progress_handler(None, 0)
     after, _ = _sizes(raw)
     # What VACUUM wrote is in the WAL: with this it is in the file, and the WAL is short.
+    # Not while somebody reads an older state: writers would wait for that reader, too.
+    (patience,) = raw.execute("PRAGMA busy_timeout").fetchone()
+    raw.execute("PRAGMA busy_timeout = 0")
     raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    raw.execute(f"PRAGMA busy_timeout = {patience}")
     logger.info(
         "event=vacuum_end seconds=%.3f before=%d after=%d",
         time.monotonic() - began,

@@ -88,6 +88,9 @@ def _load(key: str, make: Callable[[], bytes]) -> bytes:
     with contextlib.suppress(OSError):
         return file.read_bytes()
     with _one_at_a_time:
+        # Those who waited find what the first has made.
+        with contextlib.suppress(OSError):
+            return file.read_bytes()
         body = make()
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

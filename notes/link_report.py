@@ -95,4 +95,8 @@ def _targets(parsed: ParsedNote) -> Iterator[Target]:
                     yield node.target
                 if node.text is not None:
                     yield from _targets(node.text)
+    for known in parsed.properties:
+        for piece in known.value:
+            if isinstance(piece, LinkStart):
+                yield piece.target
     yield from parsed.mentions

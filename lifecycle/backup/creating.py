@@ -52,7 +52,7 @@ def create(reason: str, progress: Progress, wait: float = 0.0) -> Manifest:
             store = Store()
             manifest = _make(store, work, reason, progress)
             status.note_good(backup_conf.status_path, manifest)
-            pruning.prune(store, manifest.site, work, good=manifest.name)
+            _prune(store, manifest, work)
     except NotNowError:
         raise
     except BackupError as exc:
@@ -68,6 +68,14 @@ def create(reason: str, progress: Progress, wait: float = 0.0) -> Manifest:
         store,
     )
     return manifest
+
+
+def _prune(store: Store, manifest: Manifest, work: Path) -> None:
+    """Remove what is old; the new backup is no less good when that fails."""
+    try:
+        pruning.prune(store, manifest.site, work, good=manifest.name)
+    except BackupError as exc:
+        logger.warning("event=backup_prune_failed reason=%s", quoted(exc))
 
 
 def _make(store: Store, work: Path, reason: str, progress: Progress) -> Manifest:

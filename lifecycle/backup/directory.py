@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage
+
+_PART = ".part"
 
 
 class DirectoryStorage(FileSystemStorage):
@@ -27,7 +28,9 @@ class DirectoryStorage(FileSystemStorage):
         )
 
     def _save(self, name: str, content: File[bytes]) -> str:
-        part = f"{name}.{secrets.token_hex(4)}.part"
+        # One name for all tries, so that the next one takes the place of what a
+        # killed one left.
+        part = f"{name}{_PART}"
         try:
             super()._save(part, content)  # type: ignore[misc]
             path = Path(self.path(name))
@@ -41,8 +44,9 @@ class DirectoryStorage(FileSystemStorage):
         return name
 
     def delete(self, name: str) -> None:
-        """Delete *name*, and the folder that it was the last in."""
+        """Delete *name* and what is left of a try, and the folder if it is empty then."""
         super().delete(name)
+        Path(self.path(f"{name}{_PART}")).unlink(missing_ok=True)
         folder = Path(self.path(name)).parent
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -54,7 +54,8 @@ def _seconds_to_next(failures: int) -> float:
     """Return how long to wait for the next backup, in seconds."""
     interval = backup_conf.interval
     if failures:
-        wait = min(interval, _FIRST_RETRY * 2.0 ** (failures - 1))
+        # A float ends before a store that is away for weeks does.
+        wait = min(interval, _FIRST_RETRY * 2.0 ** min(failures - 1, 20))
         return wait * random.uniform(1 - _JITTER, 1)  # noqa: S311 - no secret
     last = status.read(backup_conf.status_path).at
     # A clock that was set back must not put the next one off for ever.

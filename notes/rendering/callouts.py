@@ -36,7 +36,9 @@ def callouts(md: MarkdownIt) -> None:
 
 
 def _parse_head(state: StateBlock, startLine: int, endLine: int, silent: bool) -> bool:  # noqa: N803
-    quote = state.tokens[-1] if state.tokens else None
+    # What was taken out of sight on this very line stands before it.
+    at = -2 if state.tokens and state.tokens[-1].type == "comment" else -1
+    quote = state.tokens[at] if len(state.tokens) >= -at else None
     if quote is None or quote.type != "blockquote_open" or silent:
         return False
     end = state.eMarks[startLine]

@@ -9,6 +9,7 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
+from markdown_it.rules_block.html_block import HTML_SEQUENCES
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
@@ -19,6 +20,7 @@ from notes.rendering.slots import target_of
 
 _SIGN = "%%"
 _ENCLOSED = re.compile(r"%%(.*?)%%", re.DOTALL)
+_UNCLOSED = re.compile(r"^\s*%%.*", re.DOTALL | re.MULTILINE)
 # How blocks begin whose own text comes later (quotes and items), or in whose text the
 # sign means nothing.
 _NO_TEXT = re.compile(
@@ -119,7 +121,11 @@ def _last_line(state: StateBlock, first: int, end: int) -> int:
     """Return the last line of the paragraph, or heading, that begins at *first*."""
     if state.src.startswith(("#", "[!"), state.bMarks[first] + state.tShift[first]):
         return first  # a heading, or the title of a callout
-    terminators = state.md.block.ruler.getRules("paragraph")
+    # Nothing but an empty line ends the lines of an element.
+    start = state.bMarks[first] + state.tShift[first]
+    line_text = state.src[start : state.eMarks[first]]
+    is_html = any(begin.search(line_text) for begin, _, _ in HTML_SEQUENCES)
+    terminators = [] if is_html else state.md.block.ruler.getRules("paragraph")
     was, state.parentType = state.parentType, "paragraph"
     line = first + 1
     while line < end and not state.isEmpty(line):
@@ -201,7 +207,7 @@ def _leave_out(state: StateCore) -> None:
             # Its lines are the sanitiser's; what is hidden in them is no less so.
             for match in _ENCLOSED.finditer(token.content):
                 mentions.extend(_targets(state.md, match[1]))
-            token.content = _ENCLOSED.sub("", token.content)
+            token.content = _UNCLOSED.sub("", _ENCLOSED.sub("", token.content))
         children = token.children
         if children and any(child.type == "comment" for child in children):
             for child in children:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import time
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files import File
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
@@ -28,10 +31,12 @@ from lifecycle.backup import (
     schedule,
     status,
 )
+from lifecycle.backup.directory import DirectoryStorage
 from lifecycle.backup.errors import BackupError
 from lifecycle.backup.store import Store
 from lifecycle.health import Backup
 from lifecycle.slot import WriterSlot
+from tests.lifecycle.children import run_in_child
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -440,6 +445,23 @@ def fatten(site: Site, size: int) -> None:
             "INSERT INTO fat VALUES (?)",
             [(os.urandom(1 << 16),) for _ in range(size >> 16)],
         )
+
+
+def test_what_a_killed_try_left_goes_with_its_backup(tmp_path: Path) -> None:
+    store = DirectoryStorage(tmp_path)
+
+    class Endless(File):  # type: ignore[type-arg] # not to be subscripted at run time
+        def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+            yield b"half"
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def save() -> None:
+        store.save("site/one/database.zst", Endless(io.BytesIO(b"half")))
+
+    assert run_in_child(save) == -signal.SIGKILL
+    (left,) = tmp_path.rglob("*.part")
+    store.delete("site/one/database.zst")
+    assert not left.parent.exists()
 
 
 @needs_root

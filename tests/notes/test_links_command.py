@@ -23,6 +23,7 @@ FILES: dict[str, str | bytes] = {
     "x/one.md": "# Part\n\n[[./one]] [y](one.md) text ^block",
     "y/one.md": "",
     "draft.md": "---\ndraft: true\n---\n[[hidden]]",
+    "properties.md": "---\nup: '[[missing]]'\nsee: ['[[index]]', '[[draft]]']\n---\n",
     "p.png": b"p",
     "c.canvas": json.dumps(
         {
@@ -61,10 +62,12 @@ def test_what_is_not_clear_is_listed():
         "index.md: [[one#^block]] ambiguous: leads to x/one.md, not y/one.md\n"
         "index.md: [[#Part]] no such part\n"
         "index.md: [[away]] unresolved\n"
-        "3 notes: 3 ambiguous, 1 no such part, 1 unpublished, 5 unresolved\n"
+        "properties.md: [[missing]] unresolved\n"
+        "properties.md: [[draft]] unpublished\n"
+        "4 notes: 3 ambiguous, 1 no such part, 2 unpublished, 6 unresolved\n"
     )
     found = json.loads(run("--json"))
-    assert len(found) == 10
+    assert len(found) == 12
     assert found[5] == {
         "note": "index.md",
         "target": "one",
@@ -75,7 +78,7 @@ def test_what_is_not_clear_is_listed():
 
 @pytest.mark.usefixtures("_vault")
 def test_strict_fails_where_there_are_some_and_not_where_there_are_none(tmp_path):
-    with pytest.raises(CommandError, match="10 links are not clear") as caught:
+    with pytest.raises(CommandError, match="12 links are not clear") as caught:
         run("--strict")
     assert caught.value.returncode == 1
     sync_vault(

@@ -31,6 +31,7 @@ def callout(title, body="", name="note"):
         ("> [!my type] x", callout("x", name="my-type")),
         ("> [!my type]", callout("My type", name="my-type")),
         ("> [!tip|wide] x", callout("x", name="tip")),
+        ("> [!tip] x %%\n> y\n> %% z", callout("x", "<p>z</p>\n", "tip")),
         ("> [!hint] x", callout("x", name="tip callout-hint")),
         ('> [!a"><b>] x', callout("x", name="a-b")),
         ("> [!//] x", callout("x")),

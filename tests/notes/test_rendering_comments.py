@@ -45,6 +45,10 @@ HIDDEN = [
     "<details><summary>a %%secret%%</summary>\nb\n</details>",
     "<div>a %%secret\n\nsecret%%</div>",
     "- - a %%secret\n- secret%% b",
+    "<details>\n<summary>s</summary>\n%% a\n\nsecret\n\nb %%\n</details>",
+    "<div>\n%%\n\nsecret\n\n%%\n</div>",
+    "<br>\n%%\nsecret\n\nsecret\n%%",
+    "<div>\n%% secret\n</div>",
 ]
 
 
