@@ -15,7 +15,9 @@ PYTEST_FLAGS ?=
 # Files of tests run in so many processes beside one another, but for those that send
 # loads: these have the machine for themselves.
 JOBS ?= 2
-ALONE := tests/deploys tests/bench $(wildcard tests/browser) tests/test_readme.py
+BESIDE := tests/deploys/test_recipes.py tests/deploys/test_backup_manual.py
+ALONE := $(filter-out $(BESIDE),$(wildcard tests/deploys/test_*.py)) tests/bench \
+  $(wildcard tests/browser) tests/test_readme.py
 
 .PHONY: run demo one-port table test lint format check soak packages
 .DELETE_ON_ERROR:
