@@ -18,6 +18,7 @@ from bench.exchange import LostError, connect
 from bench.performance import play
 from bench.rows.caddy_tls import CaddyTls
 from bench.rows.one_port import Handover, ReusePort
+from bench.rows.systemd_restart import SystemdRestart
 from bench.stage import Stage
 from lifecycle.knobs import Address
 from lifecycle.slot import WriterSlot
@@ -34,7 +35,12 @@ RATE = 100  # pages a second, with a stylesheet and perhaps an attachment each
 @pytest.mark.parametrize(
     ("kind", "rate", "grace"),
     # Behind Caddy the grace is longer than it keeps its own connections.
-    [(Handover, RATE, 1.0), (ReusePort, RATE, 1.0), (CaddyTls, RATE, 3.0)],
+    [
+        (Handover, RATE, 1.0),
+        (ReusePort, RATE, 1.0),
+        (CaddyTls, RATE, 3.0),
+        (SystemdRestart, RATE, 1.0),
+    ],
 )
 def test_no_request_is_lost_on_one_port(
     tmp_path, uncovered, kind, rate, grace, deploys
