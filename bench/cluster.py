@@ -15,7 +15,6 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from bench import credentials, program
@@ -23,6 +22,7 @@ from bench.credentials import CONFIG
 from bench.images import BASE, Podman
 from bench.node import ADDRESS, GROUPS, PODS, SERVICES, ClusterError, Node, call
 from bench.program import Program
+from bench.resources import Owner
 from bench.waiting import wait_until
 
 FOLDER = "KUBERNETES_BIN"
@@ -77,7 +77,7 @@ def missing() -> str | None:
     return None
 
 
-class Cluster:
+class Cluster(Owner):
     """
     A cluster that runs from entering to leaving; then nothing of it is left.
 
@@ -91,23 +91,7 @@ class Cluster:
         self._podman = podman
         self._node = Node()
         self._state = Path("/run", self._node.name)
-        self._resources = contextlib.ExitStack()
-
-    def __enter__(self) -> Cluster:
-        try:
-            self._start()
-        except BaseException:
-            self._resources.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._resources.close()
+        super().__init__()
 
     def kubectl(self, *arguments: str, given: str = "") -> str:
         """
@@ -130,7 +114,7 @@ class Cluster:
 
     # -- its parts ------------------------------------------------------------------
 
-    def _start(self) -> None:
+    def _begin(self) -> None:
         self._resources.enter_context(self._node)
         credentials.make(self._folder, ADDRESS)
         self._run("etcd", *self._etcd(), is_up=self._answers("http", 2379, "/health"))
@@ -330,5 +314,8 @@ class Cluster:
 
     def _delete_pods(self) -> None:
         with contextlib.suppress(ClusterError):
-            everything = ("deployments,services,pods", "--all")
-            self.kubectl("delete", *everything, "--grace-period=1", "--timeout=60s")
+            # What makes pods goes first: it would put another in the place of each.
+            makers = ("deployments,replicasets", "--all", "--cascade=orphan")
+            self.kubectl("delete", *makers, "--timeout=60s")
+            rest = ("services,pods", "--all", "--grace-period=1")
+            self.kubectl("delete", *rest, "--timeout=60s")

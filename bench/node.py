@@ -13,9 +13,9 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from bench.instance import bare_environ
+from bench.resources import Owner
 from bench.waiting import wait_until
 
 ADDRESS = "10.99.0.1"
@@ -64,7 +64,7 @@ def call(
     return done.stdout
 
 
-class Node:
+class Node(Owner):
     """
     The place, from entering to leaving.
 
@@ -74,24 +74,11 @@ class Node:
 
     def __init__(self) -> None:
         self.name = f"trip2g-{secrets.token_hex(2)}"
-        self._resources = contextlib.ExitStack()
+        super().__init__()
 
-    def __enter__(self) -> Node:
-        try:
-            self._make_network()
-            self._make_groups()
-        except BaseException:
-            self._resources.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._resources.close()
+    def _begin(self) -> None:
+        self._make_network()
+        self._make_groups()
 
     @property
     def inside(self) -> list[str]:

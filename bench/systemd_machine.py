@@ -15,9 +15,9 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 from bench.instance import bare_environ
+from bench.resources import Owner
 from bench.waiting import wait_until
 
 BOOT_TIMEOUT = 60.0
@@ -47,7 +47,7 @@ def missing() -> str | None:
     return None
 
 
-class SystemdMachine:
+class SystemdMachine(Owner):
     """
     A machine that runs from entering to leaving; then nothing of it is left.
 
@@ -69,23 +69,12 @@ class SystemdMachine:
     ) -> None:
         self._binds = binds
         self._shared = shared
-        self._resources = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
+        super().__init__()
 
-    def __enter__(self) -> SystemdMachine:
-        with self._resources:
-            self.root = _mount_overlay(self._resources)
-            self._boot()
-            self._resources = self._resources.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._resources.close()
+    def _begin(self) -> None:
+        self.root = _mount_overlay(self._resources)
+        self._boot()
 
     def _boot(self) -> None:
         # What this machine has enabled must not run twice.

@@ -207,7 +207,7 @@ class PublicListeners:
                 return [], f"a deploy is under way: instance {rival} takes over"
             giver = self._giver
             if giver is not None and locks.is_locked(run / f"{giver.id}.lock"):
-                # The deploy that brought this one is not over: no link to a chain.
+                # The deploy that brought this one is not over yet.
                 return [], f"a deploy is under way: it takes over from {giver.id}"
             self._successor = asker
             return [os.dup(listener.fileno()) for listener in self._public()], ""

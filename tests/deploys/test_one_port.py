@@ -149,17 +149,22 @@ def test_a_third_instance_waits_and_is_refused_in_one_line(port):
     )
 
 
+def take_slot(port: Port) -> WriterSlot:
+    """Return the slot: while the test has it nobody is ready, nor retires anybody."""
+    makes_the_database = port.start()
+    makes_the_database.send(signal.SIGTERM)
+    assert makes_the_database.wait() == 0
+    slot = WriterSlot(port.data, "a test")
+    assert slot.try_acquire()
+    return slot
+
+
 def test_a_second_instance_hands_nothing_on_before_it_is_ready(small_stage):
     """Else a third would retire the second, and nobody the first."""
     port = Port(small_stage, free_address())
     with port.started:
-        makes_the_database = port.start()
-        makes_the_database.send(signal.SIGTERM)
-        assert makes_the_database.wait() == 0
-        slot = WriterSlot(port.data, "a test")
-        assert slot.try_acquire()
+        slot = take_slot(port)
         for _ in range(2):
-            # Nobody is ready while the test has the slot.
             port.wait_phase(port.start(ready=False), "standby")
         port.stage = dataclasses.replace(
             small_stage,
@@ -202,12 +207,7 @@ def test_a_socket_file_stays_while_anybody_listens_there(small_stage, tmp_path):
     path = tmp_path / "public.sock"
     port = Port(small_stage, Address("", 0, str(path)))
     with port.started:
-        makes_the_database = port.start()
-        makes_the_database.send(signal.SIGTERM)
-        assert makes_the_database.wait() == 0
-        # While the test has the slot, nobody is ready, so nobody retires anybody.
-        slot = WriterSlot(port.data, "a test")
-        assert slot.try_acquire()
+        slot = take_slot(port)
         first = port.start(ready=False)
         port.wait_phase(first, "standby")
         for goes_first in ("new", "old"):

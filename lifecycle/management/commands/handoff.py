@@ -96,11 +96,16 @@ class Command(BaseCommand):
                 last = epochs.last()
             except DatabaseError as exc:
                 unfit = str(exc)
-        slot = {
-            "epoch": last.epoch if last else 0,
-            "holder": last.holder if last else "",
-            "since": last.since if last else None,
-        }
+        # Of a database that cannot be read, nothing is known.
+        slot = (
+            None
+            if unfit
+            else {
+                "epoch": last.epoch if last else 0,
+                "holder": last.holder if last else "",
+                "since": last.since if last else None,
+            }
+        )
         if self._as_json:
             self._print_json({"slot": slot, "instances": statuses})
         else:
@@ -108,11 +113,14 @@ class Command(BaseCommand):
         if unfit:
             raise CommandError(unfit)
 
-    def _tell(self, slot: Mapping[str, Any], statuses: list[dict[str, Any]]) -> None:
-        self.stdout.write(
-            f"writer slot: epoch {slot['epoch']}, "
-            + (f"held by {slot['holder']}" if slot["holder"] else "held by nobody")
-        )
+    def _tell(
+        self, slot: Mapping[str, Any] | None, statuses: list[dict[str, Any]]
+    ) -> None:
+        if slot is not None:
+            self.stdout.write(
+                f"writer slot: epoch {slot['epoch']}, "
+                + (f"held by {slot['holder']}" if slot["holder"] else "held by nobody")
+            )
         self._table(
             [
                 "id",
