@@ -29,6 +29,8 @@ threads = _knobs["THREADS"]
 # A stopped worker may keep SQLite's lock: it is killed before a held write gives up.
 # That is up to 2 s after the time-out: one till it is noticed, one for its SIGABRT.
 timeout = max(2, min(8, int(_knobs["WRITE_HOLD_TIMEOUT"]) - 4))
+# In memory: a heartbeat on a busy disk may wait longer than the time-out.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 # Longer than the idle time-outs of proxies, so that they close first.
 keepalive = 130
 accesslog = "-" if _knobs["ACCESS_LOG"] else None

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
@@ -23,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 # How long workers get to go when an operator wants the instance gone, in seconds.
 _AT_ONCE_SECONDS = 1.0
+# A loop that looks each second and is later than this stood still, in seconds.
+_LATE_SECONDS = 2.0
+# How long a worker may take from its fork to its loop, in seconds.
+_BOOT_SECONDS = 30.0
 
 
 def refuse(name: str) -> None:
@@ -44,12 +49,15 @@ class InstanceArbiter(Arbiter):  # type: ignore[misc]
 
     instance: Any
     LISTENERS: list[Any]
+    _looked_at: float
+    _judges_from: float
 
     @classmethod
     def adopt(cls, server: Any, instance: Any) -> None:
         """Turn gunicorn's arbiter *server* into one of *instance*."""
         server.__class__ = cls
         server.instance = instance
+        server._looked_at = server._judges_from = time.monotonic()
         # For the workers, too, who give their requests this long; set past
         # gunicorn's own check, which knows whole seconds only.
         server.cfg.settings["graceful_timeout"].value = instance.shutdown_timeout
@@ -88,6 +96,27 @@ class InstanceArbiter(Arbiter):  # type: ignore[misc]
     def handle_usr2(self) -> None:
         """Refuse: an upgrade in place loses the supervisor's track of it."""
         refuse("SIGUSR2")
+
+    def murder_workers(self) -> None:
+        """
+        Kill workers that have been silent for too long, or that never begin.
+
+        A machine that stood still (a paused VM, a laptop that slept, a process group
+        that was stopped) wakes with every heartbeat old: who serves well would be
+        killed, with what it answers. So the workers get time to beat first. And
+        gunicorn looks at no worker before its first heartbeat.
+        """
+        now = time.monotonic()
+        if now - self._looked_at > _LATE_SECONDS:
+            self._judges_from = now + _LATE_SECONDS
+        self._looked_at = now
+        if now < self._judges_from:
+            return
+        super().murder_workers()
+        for pid, worker in list(self.WORKERS.items()):
+            if worker.slot.begins_seconds() > _BOOT_SECONDS:
+                logger.error("event=worker_does_not_begin pid=%d", pid)
+                self.kill_worker(pid, signal.SIGKILL)
 
     def _stop_at_once(self, name: str) -> None:
         logger.warning("event=stop_at_once signal=%s", name)

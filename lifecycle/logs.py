@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import logging
+import os
 import re
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from gunicorn import glogging
 
@@ -50,11 +51,41 @@ class PairFormatter(logging.Formatter):
         return line
 
 
+class _Descriptor:
+    """
+    Writes text to a file descriptor, with no buffer and no lock.
+
+    A buffer has a lock of its own, which Python does not make anew in a forked child:
+    forked while a thread of the master writes, it would wait at its first line forever.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def write(self, text: str) -> int:
+        """Write all of *text*."""
+        rest = text.encode(errors="backslashreplace")
+        while rest:
+            rest = rest[os.write(self._number, rest) :]
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: all is written."""
+
+
+def _at_once(stream: TextIO) -> TextIO | _Descriptor:
+    """Return what writes where *stream* does, without its buffer where it has a file."""
+    try:
+        return _Descriptor(stream.fileno())
+    except (OSError, ValueError):  # in memory
+        return stream
+
+
 def configure() -> None:
     """Send every logger to standard error. Idempotent. In the gunicorn master first."""
     root = logging.getLogger()
     if not _is_configured():
-        handler = logging.StreamHandler(sys.stderr)
+        handler = logging.StreamHandler(_at_once(sys.stderr))
         handler.setFormatter(PairFormatter())
         root.addHandler(handler)
         root.setLevel(logging.INFO)

@@ -61,6 +61,10 @@ class WorkerSlot:
         """Whether the worker has reached its request loop."""
         return self._integers[_BOOTED] == 1
 
+    def begins_seconds(self) -> float:
+        """Return for how long it has been about to begin; 0 once it has."""
+        return 0.0 if self.booted else time.monotonic() - self._reals[_BEAT]
+
     def mark_booted(self) -> None:
         """Note that the worker serves from now on, and is alive."""
         now = time.monotonic()
@@ -69,7 +73,7 @@ class WorkerSlot:
         self._integers[_BOOTED] = 1
 
     def beat(self) -> None:
-        """Note that the worker's loop runs."""
+        """Note that the worker's loop runs; at first, that the worker is forked."""
         self._reals[_BEAT] = time.monotonic()
 
     def progress(self) -> None:
@@ -167,6 +171,7 @@ class SharedPage:
             if slot.index not in self._claimed:
                 self._claimed.add(slot.index)
                 slot.clear()
+                slot.beat()
                 return slot
         raise RuntimeError(f"More than {MAX_WORKERS} workers live at once.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -98,6 +99,38 @@ def test_one_hung_worker_of_two_leaves_the_instance_ready(scene, listener):
     with Poller(instance.internal, "/readyz") as readyz:
         wait_gone([first], 30)  # gunicorn's time-out
     assert {one.status for one in readyz.seen} == {200}
+
+
+def test_a_machine_that_stood_still_kills_no_worker(scene, listener):
+    """Every process stops, as in a paused VM; the master is the first to go on."""
+    instance = scene.start(listener=listener, WRITE_HOLD_TIMEOUT="6s")  # time-out: 2 s
+    family, workers = instance.group_pids(), set(scene.workers(instance))
+    for pid in family:
+        os.kill(pid, signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    wait_until(lambda: time.monotonic() - stopped_at > 4, 10, "heartbeats that are old")
+    instance.send(signal.SIGCONT)
+    # Its loop has run, and so has looked at the workers.
+    wait_until(lambda: instance.probe("/livez").status == 200, 10, "/livez 200")
+    for pid in family:
+        os.kill(pid, signal.SIGCONT)
+    instance.wait_ready()
+    assert set(scene.workers(instance)) == workers
+    assert "WORKER TIMEOUT" not in instance.output
+
+
+def test_a_worker_that_never_begins_is_replaced(scene, listener):
+    """gunicorn's time-out counts from the first heartbeat, and this one has none."""
+    scene.stage = dataclasses.replace(
+        scene.stage,
+        command=[
+            "tests.deploys.stuck" if word == "gunicorn" else word
+            for word in scene.stage.command
+        ],
+    )
+    instance = scene.start(listener=listener)
+    assert "event=worker_does_not_begin " in instance.output
+    assert len(scene.workers(instance)) == 2
 
 
 def test_a_killed_master_takes_its_workers_along_and_frees_the_slot(scene, listener):

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 import datetime
+import fcntl
 import io
 import logging
+import os
+import signal
+import struct
 import sys
+import termios
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle import logs
+from tests.processes import wait_until
 
 
 def line(message: str, *args: object, **fields: Any) -> str:
@@ -122,7 +129,62 @@ def test_configuring_twice_adds_one_handler(
     logs.configure()
     (ours,) = pair_handlers(root_handlers)
     assert isinstance(ours, logging.StreamHandler)
-    assert ours.stream is sys.stderr
+
+
+def test_lines_go_to_standard_error_and_whole(
+    root_handlers: list[logging.Handler], capfd: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure()
+    logging.getLogger("a").warning("event=sun \udc80 заметка")
+    assert capfd.readouterr().err.endswith(" event=sun \\udc80 заметка\n")
+
+
+def test_a_child_forked_while_a_thread_writes_has_its_say(
+    root_handlers: list[logging.Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread waits within its write, as one does while a log's reader is slow."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", 0) as reader, os.fdopen(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        logs.configure()
+        logger = logging.getLogger("a")
+        size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        thread = threading.Thread(target=logger.warning, args=("x" * 2 * size,))
+        thread.start()
+        wait_until(lambda: waiting_bytes(reading) == size, 10, "a full pipe")
+        child = os.fork()
+        if child == 0:
+            try:
+                logger.warning("event=forked")
+            finally:
+                os._exit(0)
+        seen = b""
+        os.set_blocking(reading, False)
+
+        def has_ended() -> bool:
+            nonlocal seen
+            seen += reader.read(size) or b""
+            return os.waitpid(child, os.WNOHANG)[0] == child
+
+        try:
+            wait_until(has_ended, 10, "the child's end")
+        except BaseException:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise
+        finally:
+            os.set_blocking(reading, True)
+            while thread.is_alive() or waiting_bytes(reading):
+                seen += reader.read(size)
+        thread.join()
+    assert b" event=forked\n" in seen
+
+
+def waiting_bytes(descriptor: int) -> int:
+    """Return how many bytes wait in the pipe."""
+    return int(
+        struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"1234"))[0]
+    )
 
 
 @pytest.fixture

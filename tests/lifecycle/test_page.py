@@ -124,3 +124,11 @@ def test_every_word_lies_within_the_page() -> None:
     fields = [page._PID, page._STOP, page._BOOTED, page._BEAT, page._PROGRESS]
     assert len(set(fields)) == len(fields)
     assert all(field < page._SLOT_WORDS for field in fields)
+
+
+def test_a_worker_is_about_to_begin_from_its_fork_to_its_loop() -> None:
+    slot = SharedPage().claim()
+    first = slot.begins_seconds()
+    assert 0 <= first <= slot.begins_seconds()
+    slot.mark_booted()
+    assert slot.begins_seconds() == 0
