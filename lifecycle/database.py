@@ -128,12 +128,22 @@ def check() -> None:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.DatabaseError as exc:
         raise unfit(exc) from exc
+    refuse_newer()
+
+
+def refuse_newer() -> None:
+    """
+    Raise when the database has migrations that this code cannot live with.
+
+    Raises:
+        DatabaseUnfitError: names them, and the snapshots made before them.
+    """
     unknown = schema.unknown_and_breaking()
     if unknown:
         raise DatabaseUnfitError(
-            f"Database {path} is newer than this code: it has {', '.join(unknown)}, "
-            "which this version neither knows nor can live with. Start the newer "
-            "version, or restore what was saved before."
+            f"Database {conf.database_path} is newer than this code: it has "
+            f"{', '.join(unknown)}, which this version neither knows nor can live with. "
+            "Start the newer version, or restore what was saved before."
         )
 
 

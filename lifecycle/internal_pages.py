@@ -100,6 +100,9 @@ class InternalPages:
         if keeper is not None and keeper.was_demoted and keeper.holder.answers:
             why = keeper.refusal or "given away"
             return Check("slot", True, f"writer slot: {why}; writes are forwarded")
+        if keeper is not None and keeper.unfit:
+            text = "no writer slot: the database is newer than this code; reads only"
+            return Check("slot", True, text)
         waited = self._instance.phases.seconds
         if waited < self._instance.knobs["WRITER_ACQUIRE_TIMEOUT"]:
             return Check(

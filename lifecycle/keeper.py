@@ -63,6 +63,8 @@ class SlotKeeper:
         """Why this instance is to end; one line."""
         self.refusal = ""
         """Why the holder refused; '' before an answer, or when it granted."""
+        self.unfit = ""
+        """Why this instance never takes the slot again; one line."""
         self.holder = FrozenHolder(instance)
 
     def start(self) -> None:
@@ -131,7 +133,8 @@ class SlotKeeper:
 
     def may_acquire(self) -> bool:
         """See `Port.may_acquire`."""
-        return not self._instance.page.is_draining and not self._is_ending
+        is_leaving = self._instance.page.is_draining or self._is_ending
+        return not is_leaving and not self.unfit
 
     def should_end(self) -> bool:
         """See `Port.should_end`."""
@@ -252,6 +255,11 @@ class SlotKeeper:
         if epoch:
             self._has_held = True
             self.refusal = ""
+
+    def give_up(self, reason: str) -> None:
+        """See `Port.give_up`."""
+        self.unfit = reason
+        logger.error("event=slot_given_up reason=%s", json.dumps(reason))
 
     def fail(self, reason: str) -> None:
         """See `Port.fail`."""

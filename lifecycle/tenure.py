@@ -67,6 +67,7 @@ class Said(enum.Enum):
 
     RUNNING = "running"
     RESERVED = "reserved"
+    UNFIT = "unfit"
     FAILED = "failed"
     PREPARED = "prepared"
     RELEASED = "released"
@@ -82,7 +83,7 @@ class Event:
         epoch: of RUNNING.
         successor: of RESERVED and RELEASED: who may take the slot next; '' for anybody.
         until: of RESERVED and RELEASED: how long nobody else may, on the port's clock.
-        reason: of FAILED and RELEASE_FAILED, one line.
+        reason: of UNFIT, FAILED and RELEASE_FAILED, one line.
     """
 
     said: Said
@@ -93,7 +94,7 @@ class Event:
 
 
 # After these the writer process has no tenure, and its copy of the lock is closed.
-_OVER = frozenset({Said.RESERVED, Said.RELEASED, Said.FAILED})
+OVER = frozenset({Said.RESERVED, Said.UNFIT, Said.RELEASED, Said.FAILED})
 
 
 class Port(Protocol):
@@ -146,6 +147,9 @@ class Port(Protocol):
     def hold(self, epoch: int) -> None:
         """Announce that this instance writes under *epoch*; 0: that it does not."""
 
+    def give_up(self, reason: str) -> None:
+        """Acquire no more: what the slot's holders made of the database is too new."""
+
     def fail(self, reason: str) -> None:
         """End this instance: the slot is of no use to it."""
 
@@ -175,6 +179,9 @@ def tenure(port: Port) -> Iterator[None]:
         if event.said is Said.FAILED:
             port.fail(event.reason)
             return
+        if event.said is Said.UNFIT:
+            # Readers are served on; the newer version is what may write.
+            port.give_up(event.reason)
         # With no successor it was put off: the database was locked, or the lock's
         # file was replaced. Then this is the next to try.
         successor = event.successor
@@ -191,7 +198,7 @@ def _take(port: Port) -> Generator[None, None, Event]:
     """
     Let the writer process begin a tenure; the lock is ours.
 
-    Return what came of it: RUNNING, RESERVED or FAILED. But for RUNNING the
+    Return what came of it: RUNNING, RESERVED, UNFIT or FAILED. But for RUNNING the
     lock is free again.
     """
     port.tell_writer("take")
@@ -209,7 +216,7 @@ def _take(port: Port) -> Generator[None, None, Event]:
             port.set_closing(False)
             port.hold(event.epoch)
             return event
-        if event is not None and event.said in {Said.RESERVED, Said.FAILED}:
+        if event is not None and event.said in OVER:
             port.unlock()
             return event
         yield
@@ -229,16 +236,16 @@ def _hold(port: Port) -> Generator[None, None, Event]:
             refusal = port.objection(ask)
             if not refusal:
                 event = yield from _release(port, ask.asker)
-                if event.said not in _OVER or event.successor != ask.asker:
+                if event.said not in OVER or event.successor != ask.asker:
                     refusal = event.reason or "the slot went to another instance"
         elif event is None and (port.should_end() or port.has_lost_lock()):
             event = yield from _release(port, "")
-            if port.should_end() and event.said not in _OVER:
+            if port.should_end() and event.said not in OVER:
                 # Not ended in the database: the next epoch will do that.
                 event = Event(Said.RELEASED)
         # The end comes without a release, too: from a writer process that died, or
         # answered late, after the tenure had been ended in the database.
-        is_over = event is not None and event.said in _OVER
+        is_over = event is not None and event.said in OVER
         if is_over:
             port.hold(0)
             port.unlock()
@@ -264,7 +271,7 @@ def _release(port: Port, successor: str) -> Generator[None, None, Event]:
         port.set_closing(command == "release")
         port.tell_writer(command, successor)
         event = yield from _await_writer(port, done)
-        if event.said in _OVER:
+        if event.said in OVER:
             return event
         if event.said is not done:
             break

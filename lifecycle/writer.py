@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lifecycle.tenure import Event, Said
+from lifecycle.tenure import OVER, Event, Said
 
 if TYPE_CHECKING:
     from lifecycle.instance import Instance
@@ -197,7 +197,7 @@ class WriterProcess:
             if not self._events:
                 return None
             event = self._events.popleft()
-            if event.said in {Said.RELEASED, Said.RESERVED, Said.FAILED}:
+            if event.said in OVER:
                 self._holding = False
             return event
 

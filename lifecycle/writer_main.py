@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DatabaseError, connections
 from django.utils.module_loading import import_string
 
-from lifecycle import epochs, gate, locks, schema
+from lifecycle import database, epochs, gate, locks, schema
 from lifecycle.conf import conf
 from lifecycle.exceptions import LifecycleError
 from lifecycle.job_server import JobServer
@@ -128,7 +128,14 @@ class Writer:
         (lock,) = descriptors
         self._tenure = _Tenure(self._instance, 0, lock)
         try:
+            # Whoever had the slot since this instance began may have migrated. With the
+            # lock ours, nobody does it now.
+            database.refuse_newer()
             epoch = self._begin(self._tenure)
+        except database.DatabaseUnfitError as exc:
+            self._end()
+            self.say(Said.UNFIT.value, reason=str(exc))
+            return
         except epochs.NotOursError as exc:
             self._end()
             until = time.monotonic() + exc.seconds

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from lifecycle import locks
 from lifecycle.slot import WriterSlot
-from tests.lifecycle.instances import instance, is_alive, refuses, run_files
+from tests.lifecycle.instances import ROOT, instance, is_alive, refuses, run_files
+from tests.lifecycle.migrations_of import Migrations
 from tests.processes import free_port, wait_until
 
 pytestmark = pytest.mark.process
@@ -63,6 +65,32 @@ def test_a_demoted_instance_serves_reads_and_takes_the_slot_of_a_killed_one(
             assert not is_alive(second)
             one.wait_ready(5)
             wait_until(lambda: one.status()["phase"] == "ready", 5, "the first's turn")
+
+
+def test_an_older_instance_does_not_take_back_what_it_cannot_live_with(
+    migrated: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    newer = Migrations(tmp_path, "migrations_of_the_newer")
+    newer.write("0002_next", """[migrations.RemoveField("entry", "text")]""")
+    with instance(data_dir, RELEASE="v1", WRITER_ACQUIRE_TIMEOUT="2s") as one:
+        one.wait_ready(60)
+        with instance(
+            data_dir,
+            RELEASE="v2",
+            ALLOW_BREAKING_MIGRATIONS="true",
+            SAMPLE_MIGRATIONS=newer.package,
+            PYTHONPATH=f"{ROOT}:{tmp_path}",
+        ) as two:
+            wait_until(lambda: two.status()["epoch"], 60, "the handoff")
+            two.process.send_signal(signal.SIGKILL)
+        (line,) = wait_until(lambda: one.events("slot_given_up"), 60, "the refusal")
+        assert "is newer than this code: it has sample.0002_next (snapshot" in line
+        # Its readers are served on, and whoever can live with it may have the slot.
+        one.wait_ready(60)
+        why = "[+]slot ok no writer slot: the database is newer than this code; reads only"
+        wait_until(lambda: why in one.probe("/readyz?verbose")[1], 60, "the reason")
+        assert one.status()["epoch"] == 0
+        assert not locks.is_locked(data_dir / "writer.lock")
 
 
 def test_the_internal_address_goes_over_to_who_is_left(

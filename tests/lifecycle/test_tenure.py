@@ -312,6 +312,20 @@ def test_a_slot_whose_taker_died_goes_back_at_once() -> None:
     assert world.now - died < 1.0
 
 
+def test_a_predecessor_that_cannot_live_with_the_database_leaves_the_slot() -> None:
+    world, giver, other = held_by_the_first()
+    taker = Instance(world)
+    assert run(world, lambda: holder(world) is taker, HANDOFF)
+    giver.is_older = other.is_older = True  # the taker has migrated
+    taker.die(with_workers=True)
+    assert not run(world, Calm(world), RECOVERY)
+    assert world.lock_owner() is None
+    assert (giver.given_up, other.given_up) == 2 * ("the database is newer",)
+    assert max(giver.takes, other.takes) == 2  # its first, and this one
+    newer = Instance(world)
+    assert run(world, lambda: holder(world) is newer, HANDOFF)
+
+
 def test_a_taker_that_is_not_ready_in_time_ends() -> None:
     world, giver, other = held_by_the_first()
     other.end()

@@ -263,6 +263,27 @@ def test_a_take_is_put_off_while_somebody_keeps_the_database_locked(
     assert writer.obey("take")[0] == "running"
 
 
+def test_a_database_that_is_too_new_is_left_alone(writer: Said, guarded: Path) -> None:
+    """As a newer instance leaves it that migrated, and died."""
+    with outsider(guarded) as other:
+        other.execute(
+            "INSERT INTO django_migrations (app, name, applied) "
+            "VALUES ('lifecycle', '9999_newer', '2026-01-01')"
+        )
+    assert writer.obey("take") == (
+        "unfit",
+        {
+            "reason": f"Database {guarded} is newer than this code: it has "
+            "lifecycle.9999_newer, which this version neither knows nor can live with. "
+            "Start the newer version, or restore what was saved before."
+        },
+    )
+    assert epochs.last() is None
+    writer._instance.slot.release()
+    assert not locks.is_locked(writer._instance.slot.path)
+    writer._instance.slot.try_acquire()
+
+
 def test_a_take_that_fails_is_one_line_and_keeps_no_lock(
     writer: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ import collections
 import dataclasses
 from collections.abc import Callable, Generator, Iterator
 
-from lifecycle.tenure import RESERVED_SECONDS, Ask, Event, Said, tenure
+from lifecycle.tenure import OVER, RESERVED_SECONDS, Ask, Event, Said, tenure
 
 # SQLite's busy time-out, and an instance's patience with a take, in seconds.
 BUSY_TIMEOUT = 10.0
@@ -254,6 +254,10 @@ class Writer:
         self.lock = lock
         lock.copies.add(self)
         yield
+        if self.instance.is_older:
+            self._end()
+            self._say(Said.UNFIT, reason="the database is newer")
+            return
         begun: Epoch | tuple[str, float] = ("", 0.0)
 
         def begin() -> None:
@@ -367,6 +371,9 @@ class Instance:
         self.is_draining = False
         self.is_ending = False
         self.objects_to: set[str] = set()
+        self.is_older = False
+        """Whether its code cannot live with what the database has by now."""
+        self.given_up = ""
         self.failure = ""
         self.answers: list[tuple[str, str]] = []
         self.takes = 0
@@ -455,7 +462,7 @@ class Instance:
         return self.world.now
 
     def may_acquire(self) -> bool:
-        return not self.is_draining
+        return not self.is_draining and not self.given_up
 
     def should_end(self) -> bool:
         return self.is_ending
@@ -502,7 +509,7 @@ class Instance:
         if not self._events:
             return None
         event = self._events.popleft()
-        if event.said in {Said.RELEASED, Said.RESERVED, Said.FAILED}:
+        if event.said in OVER:
             self._holding = False
         return event
 
@@ -516,6 +523,9 @@ class Instance:
         self.epoch = epoch
         if not epoch:
             self.is_closing = False
+
+    def give_up(self, reason: str) -> None:
+        self.given_up = reason
 
     def fail(self, reason: str) -> None:
         self.failure = reason
