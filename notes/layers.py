@@ -105,6 +105,8 @@ def difference(old: Mapping[K, V], new: Mapping[K, V]) -> tuple[list[K], dict[K,
     What `replaced` makes *new* of, again. Of two layers above one and the same it
     looks at what differs only.
     """
+    if old is new:
+        return [], {}
     if isinstance(old, Layers) and isinstance(new, Layers) and old.has_base_of(new):
         keys = old.upper_keys() | new.upper_keys()
     else:
