@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.db import DatabaseError, connections
@@ -21,6 +21,7 @@ from lifecycle import schema
 from lifecycle.conf import conf
 from lifecycle.exceptions import LifecycleError
 from lifecycle.mounts import mounts
+from lifecycle.progress import Report, copy, report_to_nobody, watched
 from lifecycle.unfit import unfit_text
 
 __all__ = [
@@ -35,13 +36,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-Report = Callable[[int, int, str], None]
-"""Takes what is done, of how many, and of what."""
-
-# The rehearsal's copy is made in steps of so many pages, which report.
-_STEP_PAGES = 1024
-# So many instructions of SQLite's machine are some milliseconds of a migration.
-_LOOK_INSTRUCTIONS = 100_000
 # SQLite in WAL needs shared memory between its processes: one host only.
 _NETWORK_FILESYSTEMS = {
     "9p",
@@ -174,13 +168,9 @@ def filesystem_of(path: Path, mountinfo: str | None = None) -> str:
     return kind
 
 
-def _report_to_nobody(done: int, total: int, what: str) -> None:
-    pass
-
-
 @contextlib.contextmanager
 def rehearsed(
-    scratch: Path, names: list[str], report: Report = _report_to_nobody
+    scratch: Path, names: list[str], report: Report = report_to_nobody
 ) -> Iterator[None]:
     """
     Point the default database at a copy with *names* migrated, and back.
@@ -203,7 +193,7 @@ def rehearsed(
     try:
         _copy(scratch, report)
         connection.settings_dict["NAME"] = str(scratch)
-        with _watched(report):
+        with watched("rehearsing migrations", report):
             schema.run_migrations(
                 names, "fail on a copy", f"{original} is as it was; mend them first."
             )
@@ -221,24 +211,11 @@ def rehearsed(
 
 
 def _copy(target: Path, report: Report) -> None:
-    connection = connections["default"]
-    connection.ensure_connection()
-    live = connection.connection
-    (page_size,) = live.execute("PRAGMA page_size").fetchone()
-
-    def step(_: int, remaining: int, total: int) -> None:
-        done, all_of_it = (total - remaining) * page_size, total * page_size
-        report(done >> 20, all_of_it >> 20, "MB copied to rehearse migrations on")
-
     try:
-        with contextlib.closing(sqlite3.connect(target)) as copy:
+        with contextlib.closing(sqlite3.connect(target)) as made:
             # Nobody else sees the copy, and no sync at its end keeps us waiting.
-            copy.execute("PRAGMA synchronous = OFF")
-            # One read transaction: without it each write that another process makes
-            # between two steps would begin the copy again.
-            live.execute("BEGIN")
-            live.execute("SELECT 1 FROM sqlite_master").fetchone()
-            live.backup(copy, pages=_STEP_PAGES, progress=step)
+            made.execute("PRAGMA synchronous = OFF")
+            copy(made, "to rehearse migrations on", report)
     except sqlite3.Error as exc:
         size = conf.database_path.stat().st_size >> 20
         raise DatabaseUnfitError(
@@ -247,22 +224,3 @@ def _copy(target: Path, report: Report) -> None:
         ) from exc
     finally:
         connections.close_all()
-
-
-@contextlib.contextmanager
-def _watched(report: Report) -> Iterator[None]:
-    """Report that the default database is at work, each time SQLite says so."""
-    connection = connections["default"]
-    connection.ensure_connection()
-    raw = connection.connection
-    began = time.monotonic()
-
-    def look() -> int:
-        report(0, 0, f"rehearsing migrations for {time.monotonic() - began:.0f} s")
-        return 0  # go on
-
-    raw.set_progress_handler(look, _LOOK_INSTRUCTIONS)
-    try:
-        yield
-    finally:
-        raw.set_progress_handler(None, 0)

@@ -241,6 +241,10 @@ class SlotKeeper:
         """See `Port.next_event`."""
         return self.writer.next_event()
 
+    def progressed_at(self) -> float:
+        """See `Port.progressed_at`."""
+        return self.writer.progressed_at
+
     def is_living(self, instance: str) -> bool:
         """See `Port.is_living`."""
         return locks.is_locked(self._instance.run_dir.path / f"{instance}.lock")

@@ -23,6 +23,7 @@ from lifecycle import gate
 from lifecycle.conf import conf
 from lifecycle.exceptions import LifecycleError
 from lifecycle.models import AppliedMigration
+from lifecycle.progress import Report, copy, report_to_nobody, watched
 from lifecycle.verdicts import Verdict, judge
 
 logger = logging.getLogger(__name__)
@@ -125,9 +126,16 @@ def refuse_breaking(
         raise BreakingMigrationError(breaking)
 
 
-def migrate(knobs: Mapping[str, Any], *, older_lives: bool) -> bool:
+def migrate(
+    knobs: Mapping[str, Any],
+    *,
+    older_lives: bool,
+    report: Report = report_to_nobody,
+) -> bool:
     """
     Run what is pending; return whether there was any. For whoever holds the slot.
+
+    *report* is told of progress.
 
     Raises:
         BreakingMigrationError: see `refuse_breaking`; nothing was run.
@@ -145,11 +153,11 @@ def migrate(knobs: Mapping[str, Any], *, older_lives: bool) -> bool:
     refuse_breaking(
         verdicts, older_lives=older_lives, allowed=knobs["ALLOW_BREAKING_MIGRATIONS"]
     )
-    apply(verdicts)
+    apply(verdicts, report)
     return True
 
 
-def apply(verdicts: list[Verdict]) -> None:
+def apply(verdicts: list[Verdict], report: Report = report_to_nobody) -> None:
     """
     Make a snapshot, run every pending migration, record *verdicts*.
 
@@ -159,14 +167,15 @@ def apply(verdicts: list[Verdict]) -> None:
     """
     began = time.monotonic()
     logger.info("event=migrate_start migrations=%s", ",".join(v.name for v in verdicts))
-    snapshot = snapshot_before(verdicts)
+    snapshot = snapshot_before(verdicts, report)
     with gate.maintenance():
         try:
-            run_migrations(
-                [verdict.name for verdict in verdicts],
-                f"failed on {conf.database_path}",
-                f"Mend them, or go back to {snapshot or 'a backup'}.",
-            )
+            with watched("migrating", report):
+                run_migrations(
+                    [verdict.name for verdict in verdicts],
+                    f"failed on {conf.database_path}",
+                    f"Mend them, or go back to {snapshot or 'a backup'}.",
+                )
         finally:
             record(verdicts, snapshot)
     logger.info("event=migrate_end seconds=%.3f", time.monotonic() - began)
@@ -217,9 +226,13 @@ def _record(verdict: Verdict, snapshot: Path | None) -> None:
     )
 
 
-def snapshot_before(verdicts: list[Verdict]) -> Path | None:
+def snapshot_before(
+    verdicts: list[Verdict], report: Report = report_to_nobody
+) -> Path | None:
     """Copy the database before *verdicts* are run; None when there is nothing to keep."""
-    return make_snapshot(verdicts[0].name) if verdicts and applied_names() else None
+    if not verdicts or not applied_names():
+        return None
+    return make_snapshot(verdicts[0].name, report)
 
 
 def applied_names() -> set[str]:
@@ -228,7 +241,7 @@ def applied_names() -> set[str]:
     return {f"{app}.{name}" for app, name in recorder.applied_migrations()}
 
 
-def make_snapshot(before: str) -> Path:
+def make_snapshot(before: str, report: Report = report_to_nobody) -> Path:
     """
     Copy the database by SQLite's backup API, and return the copy's path.
 
@@ -239,12 +252,10 @@ def make_snapshot(before: str) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     path = folder / f"{stamp}-before-{before}.sqlite3"
     temporary = path.with_suffix(".part")
-    connection.ensure_connection()
-    raw: Any = connection.connection
     try:
         folder.mkdir(exist_ok=True, mode=0o700)
         with contextlib.closing(sqlite3.connect(temporary)) as target:
-            raw.backup(target)
+            copy(target, "before migrations", report)
         temporary.rename(path)
     except (OSError, sqlite3.Error) as exc:
         with contextlib.suppress(OSError):

@@ -138,6 +138,9 @@ class Port(Protocol):
     def next_event(self) -> Event | None:
         """Return what the writer process reports, if anything."""
 
+    def progressed_at(self) -> float:
+        """Return when the writer process last told that a migration gets on."""
+
     def is_living(self, instance: str) -> bool:
         """Return whether *instance* lives."""
 
@@ -202,15 +205,17 @@ def _take(port: Port) -> Generator[None, None, Event]:
     lock is free again.
     """
     port.tell_writer("take")
-    deadline = port.now() + port.acquire_timeout
+    began = port.now()
     while True:
         _refuse_asks(port)
         event = port.next_event()
+        # A migration and the snapshot before it may last: what gets on is waited for.
+        deadline = max(began, port.progressed_at()) + port.acquire_timeout
         if event is None and port.now() >= deadline:
             event = Event(
                 Said.FAILED,
-                reason=f"not ready within {port.acquire_timeout:g} s of taking the slot "
-                "(WRITER_ACQUIRE_TIMEOUT; a migration needs it to be longer)",
+                reason=f"not ready within {port.acquire_timeout:g} s of taking the slot, "
+                "or of a migration's last progress (WRITER_ACQUIRE_TIMEOUT)",
             )
         if event is not None and event.said is Said.RUNNING:
             port.set_closing(False)

@@ -77,6 +77,8 @@ class WriterProcess:
         self._pidfd = -1
         self._channel: socket.socket | None = None
         self._started_at = self._heard_at = 0.0
+        self.progressed_at = 0.0
+        """When a process last told of progress with a migration, on the monotonic clock."""
         self.has_spoken = False
         """Whether a process has come so far as to wait for commands."""
         self.facts: dict[str, Any] = {}
@@ -215,6 +217,9 @@ class WriterProcess:
             self._heard_at = time.monotonic()
             self.has_spoken = True
             if message["said"] == "beat":
+                continue
+            if message["said"] == "progress":
+                self.progressed_at = self._heard_at
                 continue
             if "facts" in message:
                 self.facts = message["facts"]

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 # than the master waits for it (RELEASE_TIMEOUT).
 _STOP_TIMEOUT = 3.0
 _BEAT_INTERVAL = 1.0
+# Between two signs of progress, in seconds; WRITER_ACQUIRE_TIMEOUT is at least 1 s.
+_PROGRESS_INTERVAL = 0.2
 
 
 class _Tenure:
@@ -81,6 +83,7 @@ class Writer:
         self._instance = instance
         self._channel = channel
         self._tenure: _Tenure | None = None
+        self._progressed_at = 0.0
 
     def say(self, said: str, **details: object) -> None:
         """Report to the master."""
@@ -142,7 +145,9 @@ class Writer:
             self.say(Said.RESERVED.value, successor=exc.successor, until=until)
             return
         older_lives = self._instance.lives_beside_older()
-        if schema.migrate(self._instance.knobs, older_lives=older_lives) and not epoch:
+        knobs, report = self._instance.knobs, self._report
+        has_migrated = schema.migrate(knobs, older_lives=older_lives, report=report)
+        if has_migrated and not epoch:
             # The table of epochs is there only now.
             epoch = self._begin(self._tenure)
         self._tenure.start()
@@ -154,6 +159,13 @@ class Writer:
                 "crashed": epochs.crashed_releases(),
             },
         )
+
+    def _report(self, done: int, total: int, what: str) -> None:
+        """Tell the master that the migration gets on: it waits as long as it does."""
+        now = time.monotonic()
+        if now - self._progressed_at >= _PROGRESS_INTERVAL:
+            self._progressed_at = now
+            self.say("progress")
 
     def _begin(self, tenure: _Tenure) -> int:
         instance = self._instance

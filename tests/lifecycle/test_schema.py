@@ -71,6 +71,29 @@ def test_what_is_pending_is_run_recorded_and_copied_before(
     assert len(snapshots(guarded)) == 1
 
 
+def test_progress_is_told_by_the_copy_and_by_each_statement(
+    migrations: Migrations,
+) -> None:
+    long = "SELECT count(*) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {}) SELECT i FROM n)"
+
+    def told(rows: int) -> list[str]:
+        migrations.write("0002_next", f"""[migrations.RunSQL("{long.format(rows)}")]""")
+        found: list[str] = []
+        verdicts = schema.pending()
+        schema.apply(verdicts, lambda done, total, what: found.append(what))
+        with gate.maintenance(), connection.cursor() as cursor:
+            cursor.execute("DELETE FROM django_migrations WHERE name = '0002_next'")
+        return found
+
+    short = told(1)
+    assert short[0] == "MB copied before migrations"
+    statements = short[1:]
+    assert len(statements) > 3
+    assert {what.rpartition(" for ")[0] for what in statements} == {"migrating"}
+    # Within a statement as well.
+    assert len(told(200_000)) > len(short) + 10
+
+
 def test_a_breaking_one_is_not_run_while_older_code_lives(
     migrations: Migrations, guarded: Path
 ) -> None:

@@ -339,6 +339,18 @@ def test_a_taker_that_is_not_ready_in_time_ends() -> None:
     assert run(world, lambda: holder(world) is giver, HANDOFF)
 
 
+@pytest.mark.parametrize("is_stuck", [False, True])
+def test_a_migration_may_take_as_long_as_it_gets_on(is_stuck: bool) -> None:
+    world, giver, _ = held_by_the_first()
+    taker = Instance(world)
+    taker.is_stuck, taker.migrates_until = is_stuck, world.now + 3 * ACQUIRE_TIMEOUT
+    end = world.now + 2 * ACQUIRE_TIMEOUT
+    run(world, lambda: world.now >= end, 3 * ACQUIRE_TIMEOUT)
+    assert taker.is_alive is not is_stuck
+    chosen = giver if is_stuck else taker
+    assert run(world, lambda: holder(world) is chosen, 2 * ACQUIRE_TIMEOUT)
+
+
 def test_a_lock_on_a_file_that_was_replaced_begins_no_epoch() -> None:
     world, giver, other = held_by_the_first()
     taker = Instance(world)

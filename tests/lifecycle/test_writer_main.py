@@ -263,6 +263,20 @@ def test_a_take_is_put_off_while_somebody_keeps_the_database_locked(
     assert writer.obey("take")[0] == "running"
 
 
+def test_a_migration_that_gets_on_is_told_now_and_then(
+    writer: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def migrate(*args: object, report: Any, **kwargs: object) -> bool:
+        for _ in range(1000):
+            report(0, 0, "migrating")
+        return True
+
+    monkeypatch.setattr(schema, "migrate", migrate)
+    monkeypatch.setattr(writer_main, "_PROGRESS_INTERVAL", 1000.0)
+    writer.obey("take")
+    assert [said for said, _ in writer.said] == ["progress", "running"]
+
+
 def test_a_database_that_is_too_new_is_left_alone(writer: Said, guarded: Path) -> None:
     """As a newer instance leaves it that migrated, and died."""
     with outsider(guarded) as other:

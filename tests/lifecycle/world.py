@@ -270,7 +270,11 @@ class Writer:
             self._say(Said.RESERVED, successor=begun[0], until=begun[1])
             return
         self._epoch = begun
-        yield  # migrations
+        yield
+        while world.now < self.instance.migrates_until:
+            if not self.instance.is_stuck:
+                self.instance.note_progress()
+            yield
         self.runs_subsystems = True
         self._say(Said.RUNNING, epoch=self._epoch.number)
 
@@ -374,6 +378,10 @@ class Instance:
         self.is_older = False
         """Whether its code cannot live with what the database has by now."""
         self.given_up = ""
+        self.migrates_until = 0.0
+        self.is_stuck = False
+        """Whether its migrations make no progress."""
+        self._progressed_at = 0.0
         self.failure = ""
         self.answers: list[tuple[str, str]] = []
         self.takes = 0
@@ -428,6 +436,10 @@ class Instance:
             writer, event = self.channel.popleft()
             if writer is self.writer:
                 self._events.append(event)
+
+    def note_progress(self) -> None:
+        """Hear from the writer process that a migration gets on."""
+        self._progressed_at = self.world.now
 
     def receive(self, ask: Ask) -> None:
         """Receive *ask*."""
@@ -512,6 +524,9 @@ class Instance:
         if event.said in OVER:
             self._holding = False
         return event
+
+    def progressed_at(self) -> float:
+        return self._progressed_at
 
     def is_living(self, instance: str) -> bool:
         return self.world.lives(instance)
