@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from lifecycle import locks
+from lifecycle.slot import WriterSlot
 from tests.lifecycle.instances import Instance, instance, manage
 from tests.lifecycle.migrations_of import Migrations
 from tests.processes import is_stopped, wait_until
@@ -132,11 +136,11 @@ def test_without_an_instance_there_is_little_to_show_and_nothing_to_move(
     data_dir: Path,
 ) -> None:
     assert as_json(data_dir, "status") == {
-        "slot": {"epoch": 0, "holder": "", "since": None},
+        "slot": {"epoch": 0, "holder": "", "last": "", "since": None},
         "instances": [],
     }
     assert handoff(data_dir, "status").stdout.splitlines()[0] == (
-        "writer slot: epoch 0, held by nobody"
+        "writer slot: epoch 0, nobody holds the slot"
     )
     assert as_json(data_dir, "history") == []
     assert as_json(data_dir, "check") == []
@@ -148,6 +152,27 @@ def test_without_an_instance_there_is_little_to_show_and_nothing_to_move(
             "CommandError: No living instance holds the writer slot.\n",
         )
     assert handoff(data_dir, "retire").returncode == 3
+
+
+def test_a_holder_that_was_killed_holds_nothing(migrated: Path, data_dir: Path) -> None:
+    slot = WriterSlot(data_dir, "instance 12345678")
+    assert slot.try_acquire()
+    with contextlib.closing(sqlite3.connect(migrated)) as database, database:
+        database.execute(
+            "INSERT INTO lifecycle_epoch (epoch, holder, taken_by, version, since, "
+            "released_at, next, until) VALUES (7, '1234', '1234', '', 1, NULL, '', 0)"
+        )
+
+    def first_line() -> str:
+        return handoff(data_dir, "status").stdout.splitlines()[0]
+
+    assert first_line() == "writer slot: epoch 7, held by 1234"
+    slot.release()  # as the kernel does it, the row as it is
+    assert first_line() == ("writer slot: epoch 7, nobody holds the slot; last: 1234")
+    slot_then = {"epoch": 7, "holder": "", "last": "1234", "since": 1.0}
+    assert as_json(data_dir, "status")["slot"] == slot_then
+    # It was not even taken to look.
+    assert not locks.is_locked(slot.path)
 
 
 @pytest.mark.parametrize("arguments", [[], ["jump"], ["status", "extra"]])

@@ -12,9 +12,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
-from lifecycle import database, epochs, gate, peers, schema, timeline
+from lifecycle import database, epochs, gate, locks, peers, schema, timeline
 from lifecycle.conf import conf
 from lifecycle.phases import Phase
+from lifecycle.slot import WriterSlot
 
 _MOVE_TIMEOUT = 20.0
 
@@ -96,13 +97,16 @@ class Command(BaseCommand):
                 last = epochs.last()
             except DatabaseError as exc:
                 unfit = str(exc)
+        # The row says who took it, and the lock whether that one lives.
+        is_held = locks.is_locked(WriterSlot(conf.data_dir, "").path)
         # Of a database that cannot be read, nothing is known.
         slot = (
             None
             if unfit
             else {
                 "epoch": last.epoch if last else 0,
-                "holder": last.holder if last else "",
+                "holder": last.holder if last and is_held else "",
+                "last": last.taken_by if last else "",
                 "since": last.since if last else None,
             }
         )
@@ -117,9 +121,12 @@ class Command(BaseCommand):
         self, slot: Mapping[str, Any] | None, statuses: list[dict[str, Any]]
     ) -> None:
         if slot is not None:
+            nobody = "nobody holds the slot"
+            if slot["last"]:
+                nobody += f"; last: {slot['last']}"
             self.stdout.write(
                 f"writer slot: epoch {slot['epoch']}, "
-                + (f"held by {slot['holder']}" if slot["holder"] else "held by nobody")
+                + (f"held by {slot['holder']}" if slot["holder"] else nobody)
             )
         self._table(
             [
