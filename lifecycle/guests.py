@@ -34,11 +34,18 @@ _POLL = 0.02
 
 
 class GuestSlotLostError(gate.WriterSlotLostError, CommandError):
-    """A command's write under an epoch that is over; it ends with status 3."""
+    """
+    A command's write under an epoch that is over; it ends with status 3.
 
-    def __init__(self, expected: int, found: int) -> None:
+    Attributes:
+        holder: who has the slot now; '' for nobody.
+    """
+
+    def __init__(self, expected: int, found: int, holder: str) -> None:
         super().__init__(expected, found)
+        self.args = (f"{self} The slot is held by {holder or 'nobody'}; run it again.",)
         self.returncode = 3
+        self.holder = holder
 
 
 class SlotTakenError(LifecycleError, CommandError):
@@ -119,9 +126,9 @@ class GuestAuthority:
 
     def check(self, connection: DatabaseWrapper) -> None:
         """See `Authority.check`."""
-        found, _ = gate.read_epoch(connection)
+        found, holder = gate.read_epoch(connection)
         if found != self._epoch:
-            raise GuestSlotLostError(self._epoch or 0, found)
+            raise GuestSlotLostError(self._epoch or 0, found, holder)
 
     def release(self) -> None:
         """End the tenure, if there is one. Idempotent."""

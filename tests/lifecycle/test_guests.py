@@ -102,6 +102,10 @@ def test_when_the_holder_has_changed_it_stops_with_status_three(
         row("2").save()
     assert isinstance(caught.value, CommandError)
     assert (caught.value.returncode, caught.value.found) == (3, 8)
+    assert str(caught.value) == (
+        "The writer slot has moved on: this process writes under epoch 7, the database "
+        "is at 8. Nothing was written. The slot is held by def; run it again."
+    )
     assert names() == ["1"]
 
 
