@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,18 @@ def read(data_dir: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def deploys(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+# What is counted of an instance's writes.
+_COUNTERS = ("writes_held", "writes_forwarded", "longest_hold_ms")
+
+
+def deploys(
+    lines: list[dict[str, Any]], living: Iterable[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """
     Return one object an instance: when it started, how long each phase lasted.
 
     Durations are in seconds; the phase that lasts has none. Counters are those of
-    the last line that had any.
+    the last line that had any; *living* are what instances say of themselves now.
     """
     found: dict[str, dict[str, Any]] = {}
     for line in lines:
@@ -80,6 +87,10 @@ def deploys(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         deploy["phases"].append({"phase": line["phase"], "at": line["at"]})
         if line.get("epoch"):
             deploy["epochs"].append(line["epoch"])
-        for name in ("writes_held", "writes_forwarded", "longest_hold_ms"):
+        for name in _COUNTERS:
             deploy[name] = line.get(name, deploy[name])
+    for status in living:
+        if status["id"] in found:
+            deploy = found[status["id"]]
+            deploy |= {name: status[name] for name in _COUNTERS if name in status}
     return sorted(found.values(), key=lambda deploy: float(deploy["started_at"]))

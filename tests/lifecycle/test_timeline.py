@@ -93,6 +93,22 @@ def test_a_deploy_is_its_phases_and_how_long_they_lasted() -> None:
     json.dumps(found)
 
 
+def test_what_a_living_instance_says_of_its_writes_is_newer_than_its_line() -> None:
+    lines = [
+        line("a", "ready", 10.0, writes_held=1, writes_forwarded=2, longest_hold_ms=3),
+        line("b", "ready", 20.0, writes_held=4),
+    ]
+    counts = {"writes_held": 11, "writes_forwarded": 12, "longest_hold_ms": 13}
+    living: list[dict[str, Any]] = [
+        {"id": "a", "phase": "standby", **counts},
+        {"id": "b", "phase": "silent"},
+        {"id": "c", **counts},  # it began after the file was read
+    ]
+    a, b = timeline.deploys(lines, living)
+    assert {name: a[name] for name in counts} == counts
+    assert [b[name] for name in counts] == [4, 0, 0]
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     for name in ("site/__init__.py", "site/views.py", "site/templates/a.html"):

@@ -157,7 +157,8 @@ class Command(BaseCommand):
         )
 
     def _history(self, _: str) -> None:
-        found = timeline.deploys(timeline.read(conf.data_dir))
+        lines = timeline.read(conf.data_dir)
+        found = timeline.deploys(lines, self._statuses())
         if self._as_json:
             self._print_json(found)
             return
