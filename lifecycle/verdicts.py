@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management import call_command
@@ -20,6 +21,7 @@ from django.db import connection
 from django.db.migrations import operations
 from django.db.migrations.migration import Migration
 from django.db.migrations.state import ProjectState
+from django.db.migrations.utils import resolve_relation
 from django.db.models.fields import NOT_PROVIDED
 from django_migration_linter.sql_analyser.sqlite import SqliteAnalyser
 
@@ -34,10 +36,30 @@ _BREAKING: dict[type, str] = {
     operations.AlterModelTable: "renames the table of {name}",
     operations.AddConstraint: "adds a constraint to {model_name}",
     operations.AlterUniqueTogether: "adds a unique constraint to {name}",
+    operations.AlterOrderWithRespectTo: "adds or removes the column {name}._order",
     operations.RunPython: "runs Python",
     operations.RunSQL: "runs SQL",
     operations.SeparateDatabaseAndState: "separates database and state",
 }
+# Looked at one by one below, or of no concern to older code. Any other class, a
+# project's own or a later Django's, may do anything.
+_KNOWN = frozenset(
+    {
+        *_BREAKING,
+        operations.AddField,
+        operations.AddIndex,
+        operations.AlterConstraint,
+        operations.AlterField,
+        operations.AlterIndexTogether,
+        operations.AlterModelManagers,
+        operations.AlterModelOptions,
+        operations.AlterModelTableComment,
+        operations.CreateModel,
+        operations.RemoveConstraint,
+        operations.RemoveIndex,
+        operations.RenameIndex,
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +107,7 @@ def judge(migration: Migration, state: ProjectState) -> Verdict:
         reason = _objection(operation, state, migration.app_label)
         if reason and not is_about_new:
             reasons.append(reason)
+        reasons.extend(_pointers(operation, migration.app_label, new))
         changes_new = changes_new or (bool(reason) and is_about_new)
         operation.state_forwards(migration.app_label, state)
     if not reasons and not changes_new:
@@ -137,7 +160,44 @@ def _objection(operation: Any, state: ProjectState, app: str) -> str:
             return f"adds the unique column {operation.model_name}.{operation.name}"
     if isinstance(operation, operations.AlterField):
         return _altered(operation, state, app)
+    if type(operation) not in _KNOWN:
+        return f"runs {type(operation).__name__}, of which nothing is known"
     return ""
+
+
+def _pointers(operation: Any, app: str, new: set[str]) -> Iterator[str]:
+    """
+    Yield what in *operation* points at tables that older code deletes from.
+
+    It does not delete the rows that point there, since it knows nothing of them: the
+    database then refuses the whole deletion.
+    """
+    if isinstance(operation, operations.CreateModel):
+        model, fields = operation.name, dict(operation.fields)
+    elif isinstance(operation, operations.AddField):
+        model, fields = operation.model_name, {operation.name: operation.field}
+    else:
+        return
+    for name, field in fields.items():
+        if not field.remote_field or not _is_enforced(field):
+            continue
+        targets = [resolve_relation(field.remote_field.model, app, model)]
+        if field.many_to_many:
+            targets.append((app, model.lower()))
+        for target_app, target in targets:
+            if target_app != app or target.lower() not in new:
+                yield (
+                    f"points {model}.{name} at {target_app}.{target.lower()}, from which "
+                    "older code could not delete"
+                )
+
+
+def _is_enforced(field: Any) -> bool:
+    """Return whether the database minds what a relation points at."""
+    if field.many_to_many:
+        # The table between that somebody wrote is judged as a table.
+        return field.remote_field.through is None and field.remote_field.db_constraint
+    return bool(getattr(field, "db_constraint", False))
 
 
 class _Attributes(dict[str, str]):

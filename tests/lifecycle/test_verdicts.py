@@ -26,20 +26,27 @@ COMPATIBLE = {
         migrations.RenameModel("New", "Newer"),
         migrations.AddField("newer", "x", models.IntegerField(default=0)),
     ]""",
-    "a table that points here": """[migrations.CreateModel("New", [
-        ("id", models.BigAutoField(primary_key=True)),
-        ("entry", models.ForeignKey("sample.entry", models.CASCADE)),
-    ])]""",
+    "a table that points at another new one": """[
+        migrations.CreateModel("New", [("id", models.BigAutoField(primary_key=True))]),
+        migrations.CreateModel("Newer", [
+            ("id", models.BigAutoField(primary_key=True)),
+            ("new", models.ForeignKey("sample.new", models.CASCADE)),
+            ("parent", models.ForeignKey("self", models.CASCADE)),
+            ("others", models.ManyToManyField("sample.new")),
+        ]),
+    ]""",
+    "a table that points here, and the database does not mind": """[
+        migrations.CreateModel("New", [
+            ("id", models.BigAutoField(primary_key=True)),
+            ("entry", models.ForeignKey(
+                "sample.entry", models.DO_NOTHING, db_constraint=False)),
+        ])]""",
     "a column that may be null": """[
         migrations.AddField("entry", "new", models.TextField(null=True))]""",
     "a column with a default in the database": """[
         migrations.AddField("entry", "new", models.TextField(db_default="x"))]""",
     "a column that is unique and may be null": """[
         migrations.AddField("entry", "new", models.IntegerField(null=True, unique=True))]""",
-    "a pointer that may be null": """[migrations.AddField(
-        "entry", "new", models.OneToOneField("sample.other", models.CASCADE, null=True))]""",
-    "a table between two": """[
-        migrations.AddField("entry", "others", models.ManyToManyField("sample.other"))]""",
     "an index": """[migrations.AddIndex(
         "entry", models.Index(fields=["number"], name="by_number"))]""",
     "an index on a column": """[
@@ -59,7 +66,36 @@ COMPATIBLE = {
         migrations.AlterModelManagers("entry", [])]""",
 }
 
+CANNOT_DELETE = "from which older code could not delete"
 BREAKING = {
+    "a table that points here": (
+        """[migrations.CreateModel("New", [
+            ("id", models.BigAutoField(primary_key=True)),
+            ("entry", models.ForeignKey("sample.entry", models.CASCADE)),
+        ])]""",
+        f"points New.entry at sample.entry, {CANNOT_DELETE}",
+    ),
+    "a pointer that may be null": (
+        """[migrations.AddField("entry", "new", models.OneToOneField(
+            "sample.other", models.CASCADE, null=True))]""",
+        f"points entry.new at sample.other, {CANNOT_DELETE}",
+    ),
+    "an order among others": (
+        """[migrations.AlterOrderWithRespectTo("entry", "number")]""",
+        "adds or removes the column entry._order",
+    ),
+    "an operation of somebody's own": (
+        """[type("Own", (migrations.operations.base.Operation,), {
+            "state_forwards": lambda self, app, state: None,
+            "database_forwards": lambda self, app, editor, before, after: None,
+        })()]""",
+        "runs Own, of which nothing is known",
+    ),
+    "one that is derived from a harmless one": (
+        """[type("AddMore", (migrations.AddIndex,), {})(
+            "entry", models.Index(fields=["number"], name="by_number"))]""",
+        "runs AddMore, of which nothing is known",
+    ),
     "a column without a default in the database": (
         """[migrations.AddField("entry", "new", models.TextField(default="x"))]""",
         "adds entry.new, which is NOT NULL without a default in the database "
@@ -70,6 +106,7 @@ BREAKING = {
             "entry", "new", models.ForeignKey("sample.other", models.CASCADE, default=1))]""",
         "adds entry.new, which is NOT NULL without a default in the database "
         "(give it db_default= or null=True)",
+        f"points entry.new at sample.other, {CANNOT_DELETE}",
     ),
     "a unique column with a default": (
         """[migrations.AddField("entry", "new", models.IntegerField(db_default=1, unique=True))]""",
@@ -152,10 +189,12 @@ def test_older_code_can_live_with(what: str, migrations: Migrations) -> None:
 
 @pytest.mark.parametrize("what", BREAKING)
 def test_older_code_breaks_by(what: str, migrations: Migrations) -> None:
-    operations, reason = BREAKING[what]
+    operations, *reasons = BREAKING[what]
     migrations.write("0002_next", operations)
-    assert verdict() == Verdict("sample.0002_next", (reason,))
-    assert str(verdict()) == f"sample.0002_next: breaks older code: {reason}"
+    assert verdict() == Verdict("sample.0002_next", tuple(reasons))
+    assert str(verdict()) == (
+        f"sample.0002_next: breaks older code: {'; '.join(reasons)}"
+    )
 
 
 def test_every_reason_is_named(migrations: Migrations) -> None:
@@ -202,14 +241,12 @@ def test_each_is_judged_by_what_those_before_it_leave(migrations: Migrations) ->
     ]
 
 
-def test_the_sql_of_other_operations_is_looked_at(migrations: Migrations) -> None:
-    """Of a project's own, or of a library's."""
+def test_a_table_between_two_old_ones_points_at_both(migrations: Migrations) -> None:
     migrations.write(
         "0002_next",
-        """[type("Own", (migrations.operations.base.Operation,), {
-            "state_forwards": lambda self, app, state: None,
-            "database_forwards": lambda self, app, editor, before, after: editor.execute(
-                "ALTER TABLE sample_entry DROP COLUMN number"),
-        })()]""",
+        """[migrations.AddField("entry", "others", models.ManyToManyField("sample.other"))]""",
     )
-    assert verdict().reasons == ("dropping columns",)
+    assert verdict().reasons == (
+        f"points entry.others at sample.other, {CANNOT_DELETE}",
+        f"points entry.others at sample.entry, {CANNOT_DELETE}",
+    )
