@@ -215,7 +215,7 @@ def _make_companions(instance: Instance) -> None:
 
 def _make_database(instance: Instance, *, older_lives: bool) -> None:
     """Restore, or migrate from nothing, under the slot; or wait until a peer has."""
-    from lifecycle import database, litestream, schema
+    from lifecycle import database, litestream, schema, silence
     from lifecycle.backup import restoring
     from lifecycle.backup.conf import backup_conf
 
@@ -226,11 +226,15 @@ def _make_database(instance: Instance, *, older_lives: bool) -> None:
         time.sleep(0.1)
     if database.exists():
         return
-    if backup_conf.is_scheduled:
-        restoring.restore_at_start(
-            lambda what, done, total: instance.report(done >> 20, total >> 20, what)
-        )
-    litestream.restore_at_start()
+    # Both give up by themselves on a store that does not answer.
+    with silence.filled(instance.report, "looking for a backup") as report:
+        if backup_conf.is_scheduled:
+            restoring.restore_at_start(
+                lambda what, done, total: report(
+                    done >> 20, total >> 20, f"{'MB ' if total >> 20 else ''}{what}"
+                )
+            )
+        litestream.restore_at_start(report)
     schema.migrate(instance.knobs, older_lives=older_lives)
 
 

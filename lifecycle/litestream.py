@@ -26,6 +26,7 @@ from lifecycle import locks
 from lifecycle.child import Child
 from lifecycle.conf import conf
 from lifecycle.exceptions import LifecycleError
+from lifecycle.silence import Report
 
 logger = logging.getLogger(__name__)
 
@@ -196,11 +197,14 @@ def _upload(command: list[str], timeout: float) -> None:
         )
 
 
-def restore_at_start() -> bool:
+def restore_at_start(report: Report) -> bool:
     """
     Restore the database from Litestream's replica where there is none yet.
 
     For the master of an instance that starts and holds the slot.
+
+    Args:
+        report: told what is being done; Litestream does not tell how far it is.
 
     Returns:
         Whether there was a replica.
@@ -213,6 +217,7 @@ def restore_at_start() -> bool:
     if config is None:
         return False
     database = conf.database_path
+    report(0, 0, "Litestream restores the database")
     done = subprocess.run(  # noqa: S603 - no shell, and our own words
         [
             program(),

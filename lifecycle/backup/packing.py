@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,12 +33,19 @@ def pack(source: Path, target: Path) -> Stored:
     return Stored(size, content.hexdigest(), stored_size, stored.hexdigest())
 
 
-def unpack(source: BinaryIO, target: BinaryIO, expected: Stored, what: str) -> None:
+def unpack(
+    source: BinaryIO,
+    target: BinaryIO,
+    expected: Stored,
+    what: str,
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
     """
     Decompress *source* into *target*.
 
     Args:
         what: the object's name, for a message.
+        progress: told how many bytes have been written.
 
     Raises:
         DamagedError: it is not what is *expected*; *target* is of no use then.
@@ -50,6 +58,7 @@ def unpack(source: BinaryIO, target: BinaryIO, expected: Stored, what: str) -> N
             plain = decompressor.decompress(chunk)
             content.update(plain)
             size += target.write(plain)
+            progress(size)
             if size > expected.size:
                 break
     except (ZstdError, EOFError) as exc:

@@ -249,10 +249,11 @@ def fetch(store: Store, manifest: Manifest, work: Path, progress: Progress) -> L
     """
     raw = work / RAW
     workplace.need_room(work, manifest.database.size, "the backup")
-    progress(f"fetch {manifest.name}", 0, manifest.database.size)
+    what, size = f"fetch {manifest.name}", manifest.database.size
+    progress(what, 0, size)
     listed = store.get_list(manifest, work / "list")
-    store.get_database(manifest, raw)
-    progress("check", 0, 0)
+    store.get_database(manifest, raw, lambda done: progress(what, done, size))
+    progress(f"check {manifest.name}", 0, 0)
     try:
         snapshot.check(raw)
     except BackupError as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
@@ -168,15 +168,17 @@ class Store:
                         "checksum than what was stored."
                     )
 
-    def get_database(self, manifest: Manifest, target: Path) -> None:
+    def get_database(
+        self, manifest: Manifest, target: Path, progress: Callable[[int], None]
+    ) -> None:
         """
-        Write the database of a backup to *target*.
+        Write the database of a backup to *target*; *progress* is told its bytes.
 
         Raises:
             DamagedError: it is not what was backed up.
             OSError: *target* cannot be written.
         """
-        self._get(manifest, _DATABASE, manifest.database, target)
+        self._get(manifest, _DATABASE, manifest.database, target, progress)
 
     def get_list(self, manifest: Manifest, scratch: Path) -> dict[str, dict[str, str]]:
         """
@@ -220,9 +222,17 @@ class Store:
         with self._told("be read"):
             return reader.read(packing.CHUNK)
 
-    def _get(self, manifest: Manifest, name: str, stored: Stored, target: Path) -> None:
+    def _get(
+        self,
+        manifest: Manifest,
+        name: str,
+        stored: Stored,
+        target: Path,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        what = f"Backup {manifest.name}: {name}"
         with self._reading(manifest, name) as reader, target.open("wb") as writer:
-            packing.unpack(reader, writer, stored, f"Backup {manifest.name}: {name}")
+            packing.unpack(reader, writer, stored, what, progress)
 
     @contextlib.contextmanager
     def _reading(self, manifest: Manifest, name: str) -> Iterator[BinaryIO]:

@@ -599,8 +599,12 @@ def test_a_new_data_directory_begins_with_a_backup(site: Site) -> None:
     made = site.back_up()
     site.lose()
     (site.data_dir / "site-id").unlink()
-    restored = restoring.restore_at_start(silent)
+    told: list[tuple[str, int, int]] = []
+    restored = restoring.restore_at_start(lambda *one: told.append(one))
     assert restored is not None
+    size = made.database.size
+    assert (f"fetch {made.name}", size, size) in told
+    assert (f"check {made.name}", 0, 0) in told
     assert restored.manifest == made
     assert (site.data_dir / "site-id").read_text().strip() == made.site
     # With nothing but damaged ones the start stops: an empty site would be next.

@@ -238,6 +238,39 @@ def test_a_long_rehearsal_asks_the_service_manager_for_more_time(
     assert {more for _, more in heard} == {"EXTEND_TIMEOUT_USEC=30000000"}
 
 
+def test_a_long_restore_asks_the_service_manager_for_more_time(data_dir: Path) -> None:
+    # A Litestream that finds no replica, once the file is there.
+    program, go = data_dir.parent / "litestream", data_dir.parent / "go"
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" = restore ] || exec sleep 1000\n'
+        f"until [ -e {go} ]; do sleep 0.1; done\n"
+    )
+    program.chmod(0o755)
+    config, address = data_dir.parent / "litestream.yml", data_dir.parent / "notify"
+    config.touch()
+    heard: list[list[str]] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(20)
+
+        def restoring() -> list[str]:
+            heard.append(manager.recv(4096).decode().splitlines())
+            return [one for one, *_ in heard if "Litestream restores" in one]
+
+        with instance(
+            data_dir,
+            LITESTREAM_CONFIG=str(config),
+            NOTIFY_SOCKET=str(address),
+            PATH=f"{program.parent}:{os.environ['PATH']}",
+        ) as one:
+            wait_until(lambda: len(restoring()) >= 3, 20, "the third ask for time")
+            go.touch()
+            one.wait_ready()
+    statuses = [status for status, *_ in heard]
+    assert "STATUS=warming: Litestream restores the database, for 1 s" in statuses
+    assert {more for _, more in heard} == {"EXTEND_TIMEOUT_USEC=30000000"}
+
+
 def test_migrations_that_fail_in_the_rehearsal_touch_nothing(
     migrated: Path, data_dir: Path
 ) -> None:

@@ -31,6 +31,10 @@ OFF = {
 }
 
 
+def silent(done: int, total: int, what: str) -> None:
+    pass
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "site.sqlite3"
@@ -212,7 +216,7 @@ def test_one_that_died_before_the_stop_leaves_nothing_behind(
 def test_nothing_is_run_without_a_configuration(settings: Any) -> None:
     settings.LIFECYCLE_LITESTREAM_CONFIG = None
     litestream.replicate(threading.Event())
-    assert litestream.restore_at_start() is False
+    assert litestream.restore_at_start(silent) is False
 
 
 def test_a_replica_that_cannot_be_had_stops_the_start(
@@ -225,12 +229,12 @@ def test_a_replica_that_cannot_be_had_stops_the_start(
     with pytest.raises(
         LitestreamError, match=r"^Litestream cannot restore .*LITESTREAM_CONFIG"
     ):
-        litestream.restore_at_start()
+        litestream.restore_at_start(silent)
     config.write_text(
         f"dbs:\n  - path: {guarded}\n    replica:\n"
         f"      type: file\n      path: {tmp_path / 'replica'}\n"
     )
-    assert litestream.restore_at_start() is False
+    assert litestream.restore_at_start(silent) is False
     assert not guarded.exists()
 
 
