@@ -52,6 +52,7 @@ def take(source: Path, target: Path, progress: Progress) -> float:
 
             live.backup(copy, pages=_STEP_PAGES, progress=step)
             live.execute("COMMIT")
+            _drop_litestream(copy)
         check(target)
     except sqlite3.Error as exc:
         raise BackupError(
@@ -59,6 +60,20 @@ def take(source: Path, target: Path, progress: Progress) -> float:
             "on the disk, or see to the database."
         ) from exc
     return moment
+
+
+def _drop_litestream(copy: sqlite3.Connection) -> None:
+    """
+    Drop the tables of a Litestream beside the site from *copy*.
+
+    They are about its own replica; and a site that was restored with them, where no
+    Litestream is, would be taken for one with a Litestream.
+    """
+    for (name,) in copy.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' "
+        "AND name LIKE '\\_litestream\\_%' ESCAPE '\\'"
+    ).fetchall():
+        copy.execute(f'DROP TABLE "{name}"')
 
 
 def connect(path: Path) -> sqlite3.Connection:

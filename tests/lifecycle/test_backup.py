@@ -21,7 +21,7 @@ from django.core.files import File
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from lifecycle import locks
+from lifecycle import litestream, locks
 from lifecycle.backup import (
     creating,
     manifest,
@@ -180,6 +180,21 @@ def test_a_snapshot_is_of_one_moment_while_others_write(
     assert len(during) == steps + 1
     site.restore(move_aside=True)
     assert site.words() == ["first"]
+
+
+def test_what_litestream_keeps_in_a_database_is_not_backed_up(site: Site) -> None:
+    with contextlib.closing(sqlite3.connect(site.database)) as raw, raw:
+        raw.execute("CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INT)")
+        raw.execute("CREATE TABLE _litestream_lock (id INTEGER)")
+        raw.execute("CREATE TABLE _litestreams (id INTEGER)")  # no table of its own
+    site.back_up()
+    site.lose()
+    site.restore()
+    with contextlib.closing(sqlite3.connect(site.database)) as raw:
+        tables = {row[0] for row in raw.execute("SELECT name FROM sqlite_master")}
+    assert {name for name in tables if name.startswith("_")} == {"_litestreams"}
+    assert site.words() == ["first"]
+    litestream.refuse_conflicts({"SIMPLE_BACKUP": True}, site.database)
 
 
 def test_each_file_is_stored_once(site: Site) -> None:
