@@ -7,8 +7,10 @@ Whatever dies: never two writers, a writer again soon, nothing acknowledged miss
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 
 from bench.instance import Instance
+from lifecycle.slot import WriterSlot
 from tests.deploys import dying
 from tests.deploys.site import Site
 from tests.processes import is_stopped, wait_until
@@ -146,6 +149,52 @@ def test_a_replaced_lock_file_ends_a_tenure(site):
         assert report.errors == {}
     assert holder.is_running
     assert second.is_running
+
+
+def test_a_holder_that_has_not_noticed_a_replaced_lock_file_writes_nothing(site):
+    """
+    Only the epoch fences it: its lock is held, and its master is stopped.
+
+    The second instance is this test: it locks the new file, and begins its epoch.
+    """
+    holder = site.start(knobs={"WRITE_HOLD_TIMEOUT": "1s"})
+    wait_until(site.writer, PATIENCE, "a writer")
+    assert put(site, "before.md") in {200, 201}
+    holder.send(signal.SIGSTOP)
+    wait_until(lambda: is_stopped(holder.pid), PATIENCE, "the stop")
+    (site.data_dir / "writer.lock").unlink()
+    second = WriterSlot(site.data_dir, "a test")
+    assert second.try_acquire()
+    begin_epoch(site, "a test")
+    rows = site.rows()
+    assert put(site, "late.md") == 503
+    assert site.rows() == rows
+    second.release()
+    holder.send(signal.SIGCONT)
+    wait_until(site.writer, PATIENCE, "the first as writer again")
+    wait_until(lambda: put(site, "late.md") in {200, 201}, PATIENCE, "a write")
+    assert site.rows()[-1][1] > rows[-1][1] + 1
+
+
+def begin_epoch(site: Site, holder: str) -> None:
+    """Begin the next epoch, as whoever has the lock does."""
+    with contextlib.closing(sqlite3.connect(site.stage.database)) as database, database:
+        database.execute(
+            "INSERT INTO lifecycle_epoch (epoch, holder, taken_by, version, since, "
+            "released_at, next, until) SELECT max(epoch) + 1, ?, ?, '', ?, NULL, '', 0 "
+            "FROM lifecycle_epoch",
+            (holder, holder, time.time()),
+        )
+
+
+def put(site: Site, path: str) -> int:
+    """Write a note; return the status of the answer."""
+    host, port = site.listener.getsockname()[:2]
+    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        headers = {"Authorization": f"Bearer {site.token}"}
+        connection.request("PUT", f"/api/notes/{path}", body=b"# x\n", headers=headers)
+        return connection.getresponse().status
 
 
 def test_a_canary_that_is_stopped_gives_the_slot_back(site):

@@ -308,7 +308,7 @@ class Writer:
 
 
 class Guest:
-    """A command that takes the slot for its run, as lifecycle.gate has it."""
+    """A command that takes the slot for its run, as lifecycle.guests has it."""
 
     def __init__(self, world: World) -> None:
         self.world = world
