@@ -366,6 +366,8 @@ def test_fly_has_the_ports_of_the_site_and_ends_later_than_a_drain():
     drain = seconds(environ["SHUTDOWN_GRACE_PERIOD"]) + seconds(
         environ["SHUTDOWN_TIMEOUT"]
     )
+    backup = KNOBS.load(environ | {"DATA_DIR": "/data"})
+    drain += backup["SIMPLE_BACKUP_SHUTDOWN_TIMEOUT"]
     assert fly["kill_timeout"] > drain
     assert fly["kill_signal"] == "SIGTERM"
     (check,) = fly["http_service"]["checks"]
