@@ -2,8 +2,8 @@
 Housekeeping of the database: PRAGMA optimize often, VACUUM seldom.
 
 A subsystem of the writer process. VACUUM keeps writers waiting, so that it is only
-done when it gives much back, gets less time than a write is held, and stops at once
-when the slot is asked for.
+done when it gives much back, gets less time than a write is held, and stops when the
+slot is asked for; but not while SQLite copies the result back, which is one step.
 """
 
 from __future__ import annotations

@@ -55,7 +55,10 @@ class Plan:
             except DamagedError as exc:
                 logger.warning("event=backup_damaged reason=%s", quoted(exc))
         wanted = kept(found, now, last=backup_conf.keep, days=backup_conf.keep_days)
-        if good not in wanted and len(wanted) < len(found):
+        if good in found:
+            # A clock that was set back gives it an older name than others have.
+            wanted.add(good)
+        elif len(wanted) < len(found):
             wanted |= _newest_good(store, found)
         self.kept = [found[name] for name in found if name in wanted]
         self.removed = [found[name] for name in found if name not in wanted]

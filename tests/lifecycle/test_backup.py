@@ -396,6 +396,36 @@ def test_pruning_keeps_the_newest_good_one(site: Site, settings: Any) -> None:
     assert site.names() == [bad[2].name, newest.name]
 
 
+def test_pruning_keeps_what_was_made_after_the_clock_was_set_back(
+    site: Site, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP = 1
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP_DAYS = 0
+    now = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now() + 86400)
+        early = site.back_up()
+    assert site.back_up().name in site.names()
+    assert early.name in site.names()
+
+
+def test_a_prune_that_fails_does_not_fail_the_backup(
+    site: Site, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP = 1
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP_DAYS = 0
+    old = site.back_up()
+
+    def refuse(self: DirectoryStorage, name: str) -> None:
+        raise PermissionError(name)
+
+    monkeypatch.setattr(DirectoryStorage, "delete", refuse)
+    made = site.back_up()
+    assert site.names() == [old.name, made.name]
+    noted = status.read(site.data_dir / "backup-status.json")
+    assert (noted.name, noted.reason) == (made.name, "")
+
+
 def test_pruning_removes_the_files_that_no_backup_has(
     site: Site, settings: Any
 ) -> None:
