@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
 from pathlib import Path
 
-from lifecycle.backup import snapshot
+from lifecycle.backup import snapshot, workplace
 from lifecycle.backup.conf import backup_conf
-from lifecycle.backup.restoring import Restored, restore_into
+from lifecycle.backup.restoring import Restored, restore_in
 from lifecycle.backup.snapshot import Progress
 from lifecycle.conf import conf
 
@@ -36,10 +35,10 @@ def drill(
     Raises:
         BackupError: it cannot be restored.
     """
-    folder = conf.data_dir / "backup-drill"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        restored = restore_into(folder, progress, at=at, site=site)
+    # All of it goes with the folder that is worked in, under the lock on it.
+    with workplace.opened() as work:
+        folder = work / "drill"
+        restored = restore_in(work, folder, progress, at=at, site=site)
         live = conf.database_path
         there = _rows(folder / live.name)
         here = _rows(live) if live.exists() else {}
@@ -49,8 +48,6 @@ def drill(
         ]
         for name, tree in backup_conf.trees.items():
             counts.append(Count(f"{name}/", _files(folder / name), _files(tree)))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return restored, counts
 
 

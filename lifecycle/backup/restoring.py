@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,22 +146,29 @@ def restore_into(
     Raises:
         BackupError: as `restore`.
     """
-    began = time.monotonic()
     if folder.exists() and any(folder.iterdir()):
         raise NotNowError(f"{folder} is not empty: name a folder that is.")
     with workplace.opened() as work:
-        store = Store()
-        site = choose_site(store, site)
-        manifest, listed, skipped = _fetch_newest(store, site, at, work, progress)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        trees = {name: folder / name for name in backup_conf.trees}
-        files, lost = _fetch_files(store, manifest, listed, work, trees, progress)
-        (folder / "site-id").write_text(f"{site}\n")
-        target = folder / conf.database_path.name
-        # Not by a rename: it may be on another disk.
-        with (work / RAW).open("rb") as reader, target.open("wb") as writer:
-            while chunk := reader.read(1 << 20):
-                writer.write(chunk)
+        return restore_in(work, folder, progress, at=at, site=site)
+
+
+def restore_in(
+    work: Path, folder: Path, progress: Progress, *, at: float | None, site: str
+) -> Restored:
+    """Restore into *folder*, for whoever has opened the folder *work*."""
+    began = time.monotonic()
+    store = Store()
+    site = choose_site(store, site)
+    manifest, listed, skipped = _fetch_newest(store, site, at, work, progress)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    is_same_disk = folder.stat().st_dev == work.stat().st_dev
+    needed = manifest.file_bytes + (0 if is_same_disk else manifest.database.size)
+    workplace.need_room(folder, needed, "what is restored into it")
+    trees = {name: folder / name for name in backup_conf.trees}
+    files, lost = _fetch_files(store, manifest, listed, work, trees, progress)
+    (folder / "site-id").write_text(f"{site}\n")
+    # Moved within a disk, and so there only once.
+    shutil.move(work / RAW, folder / conf.database_path.name)
     return Restored(manifest, skipped, files, lost, time.monotonic() - began)
 
 

@@ -525,6 +525,43 @@ def test_a_full_store_costs_that_backup_and_no_other(site: Site) -> None:
 
 
 @needs_root
+def test_a_restore_elsewhere_and_a_drill_see_to_the_room_first(
+    site: Site, tmp_path: Path, settings: Any
+) -> None:
+    site.add_file(os.urandom(2 << 20))
+    fatten(site, 2 << 20)
+    site.back_up()
+    disk = tmp_path / "disk"
+    with small_disk(disk, "18m"):  # 16 of them are the margin
+        code, line = fails("restore", "--into", str(disk))
+        assert (code, line.startswith(f"{disk} has 18 MB left, and ")) == (1, True)
+        assert [*disk.iterdir()] == []
+        settings.LIFECYCLE_DATA_DIR = disk
+    # The database is there once: with it and the files 20.5 MB are needed.
+    with small_disk(disk, "21m"):
+        (disk / "site-id").write_text((site.data_dir / "site-id").read_text())
+        command("drill")
+    with small_disk(disk, "19m"):
+        (disk / "site-id").write_text((site.data_dir / "site-id").read_text())
+        code, line = fails("drill")
+        assert code == 1
+        assert line.startswith(f"{disk / 'backup-work' / 'drill'} has 16 MB left, and ")
+
+
+def test_a_drill_leaves_that_of_another_one_alone(site: Site) -> None:
+    site.back_up()
+    lock = locks.acquire(site.data_dir / "backup.lock")
+    assert lock is not None
+    for folder in (site.work(), site.data_dir / "backup-drill"):
+        folder.mkdir()
+    code, _ = fails("drill")
+    assert (code, site.work().exists()) == (3, True)
+    assert (site.data_dir / "backup-drill").exists()
+    os.close(lock)
+    site.work().rmdir()
+
+
+@needs_root
 def test_a_full_disk_costs_that_backup_or_restore_and_no_other(
     site: Site, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -630,7 +667,7 @@ def test_the_command_lists_and_drills(
     assert drilled["name"] == made["name"]
     command("drill")
     assert "words" in capsys.readouterr().out
-    assert not (site.data_dir / "backup-drill").exists()
+    assert not site.work().exists()
     (site.data_dir / "other" / "x").mkdir(parents=True)
     code, _ = fails("restore", "--into", str(site.data_dir / "other"))
     assert code == 3
