@@ -65,7 +65,8 @@ def warm_site(context: WarmupContext) -> dict[str, Any] | list[str]:
     with caching.collector_off():
         site, differences = _make(cached, crew)
     make_documents(site)
-    if cached.site is None or differences > caching.WORTH_SAVING * len(site.facts):
+    remade = _count_remade(cached.site, site)
+    if cached.site is None or remade > caching.WORTH_SAVING * len(site.pages):
         caching.save(site)
     sites.publish(site)
     if context.check:
@@ -79,6 +80,7 @@ def warm_site(context: WarmupContext) -> dict[str, Any] | list[str]:
         "notes": len(site.facts),
         "made": differences,
         "pages": len(site.pages),
+        "pages_made": remade,
         "attachments": len(site.files),
         "bytes": sum(len(page.body) for page in site.pages.values()),
         "sequence": site.sequence,
@@ -113,3 +115,12 @@ def _make(cached: Cached, crew: Crew) -> tuple[Site, int]:
         or before.attachments.get(path) != site.attachments.get(path)
         for path in changes.paths
     )
+
+
+def _count_remade(before: Site | None, after: Site) -> int:
+    """Return how many pages of *after* are not the ones of *before*."""
+    if before is None:
+        return len(after.pages)
+    # One note may be in many: the settings are in all of them.
+    pages = before.pages
+    return sum(page is not pages.get(path) for path, page in after.pages.items())

@@ -138,6 +138,32 @@ def test_settings_that_change_while_nothing_runs_are_on_every_page() -> None:
     _assert_equal(second, _uncached())
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"_site.md": "---\ntitle: Other\n---\n"},
+        {"custom.css": b"p { color: red }"},
+        {"part.md": "What all of them show"},
+    ],
+    ids=["settings", "style", "embedded"],
+)
+def test_one_change_that_every_page_shows_is_made_by_the_next_boot_only(
+    change: dict[str, str | bytes | None],
+) -> None:
+    # So many that one of them is less than is worth saving.
+    notes = {f"n{number}.md": "![[part]]" for number in range(120)}
+    _write({**notes, "part.md": "", "custom.css": b""}, 3)
+    _boot()
+    _write(change, 4)
+    made = []
+    for _ in range(2):
+        figures = warm_site(Context())
+        assert isinstance(figures, dict)
+        made.append(figures["pages_made"])
+    assert made[0] >= 120
+    assert made[1] == 0
+
+
 def test_another_time_zone_has_other_dates(settings: Any) -> None:
     _write({**FILES}, 3)
     _boot()

@@ -76,6 +76,7 @@ def test_a_warm_process_serves_everything(processes: int, is_nice: bool) -> None
         "notes": 120,
         "made": 120,
         "pages": 124,  # and the start page, two of tags, robots.txt
+        "pages_made": 124,
         "attachments": 0,
         "bytes": sum(len(page.body) for page in site.pages.values()),
         "sequence": 7,
