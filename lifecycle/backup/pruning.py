@@ -6,6 +6,7 @@ import logging
 import time
 from pathlib import Path
 
+from lifecycle.backup import status
 from lifecycle.backup.conf import backup_conf
 from lifecycle.backup.errors import DamagedError, UnfinishedError
 from lifecycle.backup.manifest import Manifest, time_of
@@ -55,10 +56,10 @@ class Plan:
             except DamagedError as exc:
                 logger.warning("event=backup_damaged reason=%s", quoted(exc))
         wanted = kept(found, now, last=backup_conf.keep, days=backup_conf.keep_days)
-        if good in found:
-            # A clock that was set back gives it an older name than others have.
-            wanted.add(good)
-        elif len(wanted) < len(found):
+        # A clock that was set back gives the last one an older name than others have.
+        last = status.read(backup_conf.status_path).name
+        wanted |= {good, last} & found.keys()
+        if good not in found and len(wanted) < len(found):
             wanted |= _newest_good(store, found)
         self.kept = [found[name] for name in found if name in wanted]
         self.removed = [found[name] for name in found if name not in wanted]

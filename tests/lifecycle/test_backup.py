@@ -405,8 +405,10 @@ def test_pruning_keeps_what_was_made_after_the_clock_was_set_back(
     with monkeypatch.context() as patch:
         patch.setattr(time, "time", lambda: now() + 86400)
         early = site.back_up()
-    assert site.back_up().name in site.names()
-    assert early.name in site.names()
+    late = site.back_up()
+    assert site.names() == [late.name, early.name]
+    command("prune")
+    assert site.names() == [late.name, early.name]
 
 
 def test_a_prune_that_fails_does_not_fail_the_backup(
