@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from django.db import connections
@@ -124,9 +124,9 @@ def restore(
         store = Store()
         site = choose_site(store, site)
         manifest, listed, skipped = _fetch_newest(store, site, at, work, progress)
-        files, lost = _fetch_files(
-            store, manifest, listed, work, backup_conf.trees, progress
-        )
+        trees = backup_conf.trees
+        _need_room_for_files(manifest, listed, trees)
+        files, lost = _fetch_files(store, manifest, listed, work, trees, progress)
         sites.set_id(site)
         aside = _move_aside(there) if there else None
         _put_in_place(work / RAW, target)
@@ -256,7 +256,7 @@ def fetch(store: Store, manifest: Manifest, work: Path, progress: Progress) -> L
         BackupError: this code cannot live with its migrations.
     """
     raw = work / RAW
-    workplace.need_room(work, manifest.database.size, "the backup")
+    workplace.need_room(work, store.room_for(manifest), "the backup")
     what, size = f"fetch {manifest.name}", manifest.database.size
     progress(what, 0, size)
     listed = store.get_list(manifest, work / "list")
@@ -289,6 +289,25 @@ def _as_default(path: Path) -> Iterator[None]:
     finally:
         connections.close_all()
         connection.settings_dict["NAME"] = before
+
+
+def _need_room_for_files(
+    manifest: Manifest, listed: Listed, trees: Mapping[str, Path]
+) -> None:
+    """
+    Raise unless the files that are not in *trees* yet have room there.
+
+    Trees are taken to be on one disk: a backup says no more than how large its files
+    are together.
+    """
+    missing = manifest.file_bytes
+    for tree in listed.keys() & trees.keys():
+        for relative in listed[tree]:
+            with contextlib.suppress(FileNotFoundError):
+                missing -= (trees[tree] / relative).stat().st_size
+    for folder in [*trees.values()][:1] if missing > 0 else []:
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        workplace.need_room(there, missing, "what is restored into it")
 
 
 def _fetch_files(

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files import File
-from django.core.files.storage import Storage, storages
+from django.core.files.storage import FileSystemStorage, Storage, storages
 
 from lifecycle.backup import manifest as manifests
 from lifecycle.backup import packing
@@ -167,6 +167,13 @@ class Store:
                         f"Backup {manifest.name}: {name} is damaged: it has another "
                         "checksum than what was stored."
                     )
+
+    def room_for(self, manifest: Manifest) -> int:
+        """Return how many bytes of disk it takes to get the database of a backup."""
+        # Other storages have the whole object in a temporary file first.
+        is_here = isinstance(self._storage, FileSystemStorage)
+        packed = 0 if is_here else manifest.database.stored_size
+        return manifest.database.size + packed
 
     def get_database(
         self, manifest: Manifest, target: Path, progress: Callable[[int], None]

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -548,6 +549,34 @@ def test_a_restore_elsewhere_and_a_drill_see_to_the_room_first(
         code, line = fails("drill")
         assert code == 1
         assert line.startswith(f"{disk / 'backup-work' / 'drill'} has 16 MB left, and ")
+
+
+@needs_root
+def test_a_restore_sees_to_the_room_for_its_files_first(
+    site: Site, tmp_path: Path, settings: Any
+) -> None:
+    site.add_file(os.urandom(1 << 20))
+    gone = site.add_file(os.urandom(2 << 20))
+    site.back_up()
+    disk = tmp_path / "disk"
+    with small_disk(disk, "20m"):  # 16 of them are the margin
+        shutil.copytree(site.files, disk / "files")
+        path = disk / "files" / gone[:2] / gone
+        settings.LIFECYCLE_BACKUP_TREES = {"files": disk / "files"}
+        shutil.rmtree(path.parent)
+        # What is there already needs no room; the other one has none.
+        (disk / "else").write_bytes(bytes(2 << 20))
+        before = site.words()
+        code, line = fails("restore", "--move-aside")
+        assert code == 1
+        assert line == (
+            f"{disk / 'files'} has 17 MB left, and what is restored into it needs 18 MB. "
+            "Make room on the disk."
+        )
+        assert (path.exists(), site.words()) == (False, before)
+        (disk / "else").unlink()
+        command("restore", "--move-aside")
+        assert path.exists()
 
 
 def test_a_drill_leaves_that_of_another_one_alone(site: Site) -> None:

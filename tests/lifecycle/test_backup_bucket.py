@@ -99,6 +99,16 @@ def test_a_backup_goes_into_the_bucket_and_comes_back(
     assert (tmp_path / "files" / FILE).read_bytes() == b"a picture"
 
 
+def test_there_must_be_room_for_the_object_as_well(
+    proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = creating.create("command", silent)
+    # As if the disk lacked one byte for the object, beside what is in it.
+    margin = (1 << 60) - made.database.size - made.database.stored_size
+    monkeypatch.setattr("lifecycle.backup.workplace._MARGIN", margin)
+    assert f"the backup needs {1 << 40} MB" in fails("verify")
+
+
 @pytest.mark.parametrize("fault", ["500", "503", "403", "half", "stuck"])
 def test_a_server_that_misbehaves_costs_that_backup_and_no_other(
     proxy: FaultyProxy, guarded: Path, fault: str
