@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from lifecycle.writer import die_with_parent
 
@@ -34,9 +34,12 @@ class Child:
         command: Sequence[str],
         environ: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
+        output: IO[bytes] | None = None,
     ) -> None:
         """
         Start *command*, in this environment unless there is another *environ*.
+
+        What it prints goes to *output*, or where this process prints.
 
         Raises:
             OSError: no process can be started.
@@ -47,6 +50,8 @@ class Child:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             pass_fds=tuple(pass_fds),
+            stdout=output,
+            stderr=output,
         )
 
     @property

@@ -226,7 +226,7 @@ def _make_database(instance: Instance, *, older_lives: bool) -> None:
         time.sleep(0.1)
     if database.exists():
         return
-    # Both give up by themselves on a store that does not answer.
+    # Both give up on a store that does not answer.
     with silence.filled(instance.report, "looking for a backup") as report:
         if backup_conf.is_scheduled:
             restoring.restore_at_start(

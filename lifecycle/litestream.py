@@ -14,8 +14,8 @@ import logging
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -42,6 +42,10 @@ _ENDING_TIMEOUT = 2.6
 _FIRST_LOOK = 3.0
 # Between two starts of one that ends by itself, in seconds.
 _RESTART_INTERVAL = 2.0
+# How long one that restores may neither read nor write, in seconds; and how often it is
+# looked at.
+_SILENCE_TIMEOUT = 120.0
+_LOOK_INTERVAL = 1.0
 # Between two looks whether the last one is gone, in seconds.
 _POLL = 0.05
 
@@ -197,6 +201,39 @@ def _upload(command: list[str], timeout: float) -> None:
         )
 
 
+def _wait_while_it_works(child: Child) -> int:
+    """
+    Return the exit status of *child*, as long as it reads or writes meanwhile.
+
+    Litestream waits for a bucket that does not answer without an end.
+
+    Raises:
+        LitestreamError: it has read and written nothing for a long time.
+    """
+    moved, moved_at = -1, time.monotonic()
+    while (exit_status := child.wait(threading.Event(), _LOOK_INTERVAL)) is None:
+        now = _bytes_moved(child.pid)
+        if now is None or now != moved:
+            moved, moved_at = now or -1, time.monotonic()
+        elif time.monotonic() - moved_at > _SILENCE_TIMEOUT:
+            raise LitestreamError(
+                f"Litestream has read and written nothing for {_SILENCE_TIMEOUT:g} s of "
+                "a restore: the replica does not answer. See to it and to the network; "
+                "nothing was written."
+            )
+    return exit_status
+
+
+def _bytes_moved(pid: int) -> int | None:
+    """Return how much a process has read and written; None where that is not told."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    except OSError:
+        return None
+    counts = dict(line.split(": ") for line in lines)
+    return int(counts["rchar"]) + int(counts["wchar"])
+
+
 def restore_at_start(report: Report) -> bool:
     """
     Restore the database from Litestream's replica where there is none yet.
@@ -218,25 +255,27 @@ def restore_at_start(report: Report) -> bool:
         return False
     database = conf.database_path
     report(0, 0, "Litestream restores the database")
-    done = subprocess.run(  # noqa: S603 - no shell, and our own words
-        [
-            program(),
-            "restore",
-            "-config",
-            str(config),
-            "-if-replica-exists",
-            "-integrity-check",
-            "full",
-            str(database),
-        ],
-        env=environ(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        reason = " ".join((done.stderr or done.stdout).split())[-400:]
+    command = [
+        program(),
+        "restore",
+        "-config",
+        str(config),
+        "-if-replica-exists",
+        "-integrity-check",
+        "full",
+        str(database),
+    ]
+    with tempfile.TemporaryFile() as output:
+        # One that outlived this process would put its database over a later one.
+        child = Child(command, environ(), output=output)
+        try:
+            exit_status = _wait_while_it_works(child)
+        finally:
+            child.end(0.0)
+        output.seek(0)
+        said = output.read().decode(errors="replace")
+    if exit_status:
+        reason = " ".join(said.split())[-400:]
         raise LitestreamError(
             f"Litestream cannot restore {database}: {reason}. Nothing was written; "
             "see to the replica, or take LITESTREAM_CONFIG away to begin empty."

@@ -271,6 +271,31 @@ def test_a_long_restore_asks_the_service_manager_for_more_time(data_dir: Path) -
     assert {more for _, more in heard} == {"EXTEND_TIMEOUT_USEC=30000000"}
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_restore_by_litestream_ends_with_its_instance(
+    data_dir: Path, number: signal.Signals
+) -> None:
+    program, note = data_dir.parent / "litestream", data_dir.parent / "pid"
+    program.write_text(
+        f"#!/bin/sh\necho $$ > {note}.new\nmv {note}.new {note}\n"
+        "while :; do sleep 0.1; done\n"
+    )
+    program.chmod(0o755)
+    config = data_dir.parent / "litestream.yml"
+    config.touch()
+    with instance(
+        data_dir,
+        LITESTREAM_CONFIG=str(config),
+        PATH=f"{program.parent}:{os.environ['PATH']}",
+    ) as one:
+        wait_until(note.exists, 20, "the restore")
+        one.process.send_signal(number)
+        one.wait_end()
+        pid = int(note.read_text())
+        # It would put its database over that of whoever starts next.
+        wait_until(lambda: not is_alive(pid), 5, "the end of the restore")
+
+
 def test_migrations_that_fail_in_the_rehearsal_touch_nothing(
     migrated: Path, data_dir: Path
 ) -> None:

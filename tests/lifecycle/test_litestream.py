@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -236,6 +237,49 @@ def test_a_replica_that_cannot_be_had_stops_the_start(
     )
     assert litestream.restore_at_start(silent) is False
     assert not guarded.exists()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(litestream, "_SILENCE_TIMEOUT", 1.0)
+    monkeypatch.setattr(litestream, "_LOOK_INTERVAL", 0.2)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_bucket_that_does_not_answer_is_given_up(
+    guarded: Path, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    guarded.unlink()
+    settings.LIFECYCLE_LITESTREAM_CONFIG = tmp_path / "litestream.yml"
+    with socket.create_server(("127.0.0.1", 0)) as silence:
+        (tmp_path / "litestream.yml").write_text(
+            f"dbs:\n  - path: {guarded}\n    replica:\n      type: s3\n"
+            "      bucket: b\n      path: p\n      region: us-east-1\n"
+            f"      endpoint: http://127.0.0.1:{silence.getsockname()[1]}\n"
+            "      force-path-style: true\n"
+        )
+        with pytest.raises(LitestreamError, match=r"nothing for 1 s of a restore: "):
+            litestream.restore_at_start(silent)
+    assert not guarded.exists()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_that_reads_is_waited_for(
+    guarded: Path, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "litestream"
+    # Three times as long as the silence that is borne.
+    program.write_text(
+        "#!/bin/sh\nend=$(($(date +%s) + 3))\n"
+        f"while [ $(date +%s) -lt $end ]; do :; done\necho > {guarded}\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    guarded.unlink()
+    settings.LIFECYCLE_LITESTREAM_CONFIG = tmp_path / "litestream.yml"
+    assert litestream.restore_at_start(silent) is True
 
 
 CHILD = """
