@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import scale
-from bench.scale import PUBLISHED, Row, events, to_markdown, write_vault
+from bench.scale import GOALS, MISSES, PUBLISHED, Row, events, to_markdown, write_vault
 
 
 def test_a_vault_has_as_many_notes_as_asked_for_and_is_the_same_each_time(
@@ -52,19 +52,25 @@ def test_a_run_measures_every_line_of_the_table(
     monkeypatch.setattr(scale, "REST", 1.0)
     file, page = tmp_path / "rows.json", tmp_path / "page.md"
     options = ["--size", "40", "--json", str(file), "--markdown", str(page)]
-    options += ["--remark", "nobody else was there"]
+    options += ["--remark", "nobody else was there", "--profile", "30"]
     assert scale.main(options) == 0
     (row,) = json.loads(file.read_text())
     assert row.keys() == {field.name for field in dataclasses.fields(Row)}
     assert (row["notes"], row["batch_notes"]) == (40, 4)
     assert row["cached_s"] < row["cold_s"]
+    assert row["batch_visible_s"] > row["batch_s"] > 0
+    assert row["rest_reads"] > 10
     assert all(value is not None for value in row.values())
     assert 0 < row["pss_mb"] < row["pss_all_mb"]
-    assert page.read_text() == to_markdown(
-        [Row(**row)],
-        [line for line in page.read_text().splitlines() if line.startswith("- ")][:6],
+    text, heading, profiles = page.read_text().partition("\n## ")
+    assert text == to_markdown(
+        [Row(**row)], [line for line in text.splitlines() if line.startswith("- ")][:6]
     )
-    assert "- Remark: nobody else was there\n" in page.read_text()
+    assert "- Remark: nobody else was there\n" in text
+    assert heading
+    assert profiles.startswith("Where the time goes: 30 x 500 B\n\nA cold boot of 30 ")
+    assert "\n10 changes, by the builder and by one worker; " in profiles
+    assert "| `notes/" in profiles
 
 
 def test_the_table_says_what_is_published_and_what_each_line_means() -> None:
@@ -78,5 +84,7 @@ def test_the_table_says_what_is_published_and_what_each_line_means() -> None:
             line.startswith(f"| {name} |") and line.endswith(f"| {value} |")
             for line in page.splitlines()
         ), name
-    assert "| cold_per_s | 1.0 | ≥ 1,000 |  |" in page
+    assert "| cold_per_s | **1.0** | ≥ 1,000 |  |" in page
+    assert "| change_ms | 1.0 | ≤ 30 | 382 (224) |" in page
+    assert MISSES.keys() == GOALS.keys() - {"notes"}
     assert "- change_ms, change_cpu_ms: of the builder's work for one changed" in page

@@ -1,0 +1,89 @@
+"""
+Where the time of builds goes, by function, in the database of DATA_DIR.
+
+    DATA_DIR=… python bench/profiles.py VAULT
+
+A part of a cold boot, and what the builder and a worker do for single changes; all
+in this process. The notes of VAULT, which is synced already, are changed.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # as a program: modules are found from the repository
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import cProfile
+import os
+import pickle
+import pstats
+import re
+import time
+
+import django
+from django.core.management import call_command
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SAMPLE = 1_000
+CHANGES = 10
+LINES = 12
+
+
+def table(profile: cProfile.Profile, title: str) -> str:
+    """Return the functions with most own time, as Markdown."""
+    stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    total = sum(own for _, _, own, _, _ in stats.values())
+    lines = [
+        f"{title}; {total:.2f} s of CPU, with the profiler's own:",
+        "",
+        "| function | own time | calls | own s | s with all that it calls |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    most = sorted(stats.items(), key=lambda item: -item[1][2])[:LINES]
+    for (file, line, name), (_, calls, own, whole, _) in most:
+        file = file.removeprefix(f"{REPOSITORY}/").rpartition("site-packages/")[2]
+        where = f"{file}:{line} {name}" if line else re.sub(" at 0x[0-9a-f]+", "", name)
+        lines.append(
+            f"| `{where}` | {own / total:.0%} | {calls:,} | {own:.2f} | {whole:.2f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def main(vault: Path) -> int:
+    """Print the tables."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trip2g_site.settings")
+    django.setup()
+    from dataclasses import replace
+
+    from notes.differences import apply_difference, find_difference
+    from notes.loading import load_everything
+    from notes.looking import build_everything, catch_up
+    from notes.team import Crew
+
+    everything = load_everything()
+    step = -(-len(everything.notes) // SAMPLE)
+    sample = replace(everything, notes=everything.notes[::step])
+    cold, single = (cProfile.Profile(time.process_time) for _ in range(2))
+    with cold:
+        build_everything(sample)
+    print(table(cold, f"A cold boot of {len(sample.notes):,} of the notes"))
+
+    site = told = build_everything(everything, Crew(len(os.sched_getaffinity(0))))
+    path = min(vault.rglob("*.md"))
+    for number in range(CHANGES):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"\nprofiled change {number}\n")
+        call_command("sync_vault", str(vault), stdout=sys.stderr)
+        with single:
+            after = catch_up(site)
+            packed = pickle.dumps(find_difference(site, after))
+            told = apply_difference(told, pickle.loads(packed))  # noqa: S301 - our own
+        site = after
+    print(table(single, f"{CHANGES} changes, by the builder and by one worker"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
