@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -433,3 +434,15 @@ def test_the_sample_knows_nothing_of_notes() -> None:
     for path in (Path(__file__).parent / "sample").rglob("*.py"):
         found = re.findall(r"^(?:from|import) (notes|trip2g_site)\b", path.read_text())
         assert found == []
+
+
+def test_what_was_warmed_is_left_alone_by_the_collectors_of_workers(
+    data_dir: Path,
+) -> None:
+    # A collector that looks at it would copy every page of memory that is shared.
+    task = "tests.lifecycle.sample.tasks.keep_and_litter"
+    with instance(data_dir, SAMPLE_WARMUP_TASKS=task) as one:
+        one.wait_ready()
+        memory = json.loads(one.get("/memory")[1])
+    assert memory["frozen"] > 1000
+    assert memory["left"] == []  # else it would stay for ever

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,29 @@ def children(context: WarmupContext) -> dict[str, int]:
         os._exit(0)
     os.waitpid(pid, 0)
     return {"children": 1}
+
+
+class _Cycle:
+    """What only the collector can take away."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+cycles: dict[str, weakref.ref[_Cycle]] = {}
+
+
+def keep_and_litter(context: WarmupContext) -> dict[str, int]:
+    """Keep a thousand objects, and leave a cycle that only a full collection takes."""
+    global _kept
+    _kept = [[number] for number in range(1000)]
+    cycle = _Cycle()
+    cycles["cycle"] = weakref.ref(cycle)
+    gc.collect()  # it is old now
+    return {"kept": len(_kept)}
+
+
+_kept: list[list[int]] = []
 
 
 def problems(context: WarmupContext) -> Any:

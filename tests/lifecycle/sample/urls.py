@@ -1,7 +1,8 @@
-"""The sample's three pages."""
+"""The sample's pages."""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
@@ -9,6 +10,7 @@ import time
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
+from tests.lifecycle.sample import tasks
 from tests.lifecycle.sample.models import Entry
 
 
@@ -36,9 +38,16 @@ def process(request: HttpRequest) -> HttpResponse:
     return HttpResponse(json.dumps({"pid": os.getpid(), "open": sorted(links)}))
 
 
+def memory(request: HttpRequest) -> HttpResponse:
+    """Answer with what the collector leaves alone here, and what it has never taken."""
+    left = [name for name, cycle in tasks.cycles.items() if cycle() is not None]
+    return HttpResponse(json.dumps({"frozen": gc.get_freeze_count(), "left": left}))
+
+
 urlpatterns = [
     path("", home),
     path("slow", slow),
     path("entries", entries),
     path("process", process),
+    path("memory", memory),
 ]
