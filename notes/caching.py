@@ -15,6 +15,7 @@ is logged, and the Site is made without.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
 import gc
@@ -24,6 +25,7 @@ import io
 import logging
 import os
 import pickle
+import shutil
 import sys
 import tempfile
 import time
@@ -48,6 +50,9 @@ KEPT_FILES = 2
 """The version that was booted last, and the one to roll back to."""
 _SUFFIX = ".cache"
 _TEMPORARY = ".new-"
+
+MIN_FREE = 100 * 2**20
+"""Bytes that a file leaves free on its disk, and no less than it takes itself."""
 
 WORTH_SAVING = 0.02
 """The part of the pages that must be new: fewer are made sooner than all are written."""
@@ -163,27 +168,38 @@ def _save(site: Site) -> int:
         if text is not None
     }
     _prune()
-    descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            # Till it is closed, or the process is dead: see `_is_abandoned`.
-            fcntl.flock(file, fcntl.LOCK_EX)
-            signed = _Signed(file)
-            signed.write(_MAGIC + parsing_version().encode())
-            # One pickler, so that both parts share the strings that they share.
-            pickler = pickle.Pickler(signed, pickle.HIGHEST_PROTOCOL)
-            pickler.dump(packed)
-            pickler.dump(replace(site, packed={}, packed_sheets={}, answers=Answers()))
-            file.write(signed.digest())
-            size = file.tell()
+    with _temporary(folder) as (file, path):
+        signed = _Signed(file)
+        signed.write(_MAGIC + parsing_version().encode())
+        # One pickler, so that both parts share the strings that they share.
+        pickler = pickle.Pickler(signed, pickle.HIGHEST_PROTOCOL)
+        pickler.dump(packed)
+        pickler.dump(replace(site, packed={}, packed_sheets={}, answers=Answers()))
+        file.write(signed.digest())
+        size = file.tell()
+        file.flush()
         # Not synced: what a power cut leaves of it has no signature.
-        temporary.replace(_own_file())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        path.replace(_own_file())
     _prune()
     return size
+
+
+@contextlib.contextmanager
+def _temporary(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Open a new file that others leave alone; it goes unless it is renamed."""
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
+        path = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            try:
+                # Till it is closed, or the process is dead: see `_remove_abandoned`.
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if not os.fstat(descriptor).st_nlink:
+                    continue  # it was removed before it was locked
+                yield file, path
+                return
+            finally:
+                path.unlink(missing_ok=True)
 
 
 def _hash_of(site: Site, path: str) -> str:
@@ -193,13 +209,19 @@ def _hash_of(site: Site, path: str) -> str:
 
 
 class _Signed:
-    """A file to write to that signs what it is given."""
+    """A file to write to that signs what it is given, while there is room for it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._mac = hmac.new(_key(), digestmod=_DIGEST)
+        self._size = 0
 
     def write(self, data: bytes) -> int:
+        # The database is on this disk, too, as a rule: its writes come first.
+        self._size += len(data)
+        least = len(data) + max(self._size, MIN_FREE)
+        if shutil.disk_usage(self._file.fileno()).free < least:
+            raise OSError(errno.ENOSPC, f"Less than {least >> 20} MB are free")
         self._mac.update(data)
         return self._file.write(data)
 
@@ -222,18 +244,19 @@ def _prune() -> None:
         path.unlink(missing_ok=True)
     for path in conf.cache_dir.glob(_TEMPORARY + "*"):
         with contextlib.suppress(OSError):
-            if _is_abandoned(path):
-                path.unlink()
+            _remove_abandoned(path)
 
 
-def _is_abandoned(temporary: Path) -> bool:
-    """Return whether nobody writes to *temporary* any more."""
+def _remove_abandoned(temporary: Path) -> None:
+    """Remove *temporary* if nobody writes to it any more."""
     with temporary.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return False
-    return True
+            return
+        # While it is locked: who has just made it sees, once it is theirs, that it
+        # is gone.
+        temporary.unlink()
 
 
 def _own_file() -> Path:

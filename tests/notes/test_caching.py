@@ -10,8 +10,10 @@ import os
 import pickle
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -358,6 +360,48 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(
     assert not left.exists()
 
 
+def test_a_file_that_is_written_is_left_alone_until_it_has_its_name(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _write({**FILES}, 1)
+    site, _ = _boot()
+    others = [site]
+
+    def rename(path: Path, target: Path) -> Path:
+        if others:
+            caching.save(others.pop())  # and tidies
+        return original(path, target)
+
+    original = Path.replace
+    monkeypatch.setattr(Path, "replace", rename)
+    caching.save(site)
+    assert "event=cache_not_written" not in caplog.text
+    assert [path.suffix for path in cache.iterdir()] == [".cache"]
+
+
+def test_a_file_that_is_removed_before_it_is_locked_is_made_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _write({**FILES}, 1)
+    site, _ = _boot()
+    made: list[str] = []
+
+    def mkstemp(**options: Any) -> tuple[int, str]:
+        descriptor, name = original(**options)
+        made.append(name)
+        if len(made) == 1:
+            caching.save(site)
+            assert not Path(name).exists()
+        return descriptor, name
+
+    original = tempfile.mkstemp
+    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
+    caching.save(site)
+    assert len(made) == 3
+    assert "event=cache_not_written" not in caplog.text
+    assert [path.suffix for path in cache.iterdir()] == [".cache"]
+
+
 def test_a_note_that_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     _write({**FILES}, 1)
 
@@ -412,15 +456,51 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_leaves_nothing_behind(
-    small_disk: Path, settings: Any, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("free", "reason"),
+    [
+        (None, "Less than 100 MB are free"),
+        # Somebody else fills it at the same time.
+        (2**40, "No space left on device"),
+    ],
+    ids=["little", "none"],
+)
+def test_a_disk_is_not_filled_and_a_full_one_leaves_nothing_behind(
+    small_disk: Path,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    free: int | None,
+    reason: str,
 ) -> None:
+    if free is not None:
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr(caching.shutil, "disk_usage", lambda _: usage)  # type: ignore[attr-defined]
     settings.NOTES_CACHE_DIR = small_disk / "cache"
     _write({"big.md": " ".join(str(number) for number in range(100_000))}, 1)
     first, _ = _boot()
-    assert any("No space left on device" in text for text in caplog.messages)
+    assert reason in caplog.text
     assert list((small_disk / "cache").iterdir()) == []
     _assert_equal(_boot()[0], first)
+
+
+def test_as_much_is_left_free_as_the_file_takes(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write({"big.md": " ".join(str(number) for number in range(100_000))}, 1)
+    site, _ = _boot()
+    size = _file(cache).stat().st_size
+    monkeypatch.setattr(caching, "MIN_FREE", 0)
+    for part, is_written in ((1.9, False), (2.1, True)):
+        for file in cache.iterdir():
+            file.unlink()
+
+        def disk_usage(descriptor: int, free: float = part * size) -> SimpleNamespace:
+            return SimpleNamespace(free=free - os.fstat(descriptor).st_size)
+
+        monkeypatch.setattr(caching.shutil, "disk_usage", disk_usage)  # type: ignore[attr-defined]
+        caching.save(site)
+        assert bool([*cache.iterdir()]) is is_written
 
 
 def _save_often(site: Site, times: int) -> None:
