@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle import locks
+from lifecycle.backup.directory import sync_folder
 from lifecycle.child import Child
 from lifecycle.conf import conf
 from lifecycle.exceptions import LifecycleError
@@ -254,7 +255,38 @@ def restore_at_start(report: Report) -> bool:
     if config is None:
         return False
     database = conf.database_path
+    # Litestream has it under its name before it checks it: whoever is killed, or looks,
+    # in between would take what is not checked.
+    folder = conf.data_dir / "litestream-restore"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
     report(0, 0, "Litestream restores the database")
+    try:
+        _restore(config, folder / database.name)
+        if not (folder / database.name).exists():
+            return False
+        # A link fails where there is something; a rename would replace it.
+        os.link(folder / database.name, database)
+        sync_folder(database.parent)
+    except OSError as exc:
+        raise LitestreamError(
+            f"{exc.filename or folder} cannot be written: {exc.strerror or exc}. "
+            "Nothing was replaced."
+        ) from exc
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    logger.info("event=litestream_restored database=%s", database)
+    return True
+
+
+def _restore(config: Path, target: Path) -> None:
+    """
+    Have Litestream write the database to *target*, and check it there.
+
+    Raises:
+        LitestreamError: it failed. Where there is no replica nothing was written.
+    """
+    database = conf.database_path
     command = [
         program(),
         "restore",
@@ -263,10 +295,12 @@ def restore_at_start(report: Report) -> bool:
         "-if-replica-exists",
         "-integrity-check",
         "full",
+        "-o",
+        str(target),
         str(database),
     ]
     with tempfile.TemporaryFile() as output:
-        # One that outlived this process would put its database over a later one.
+        # One that outlived this process would write where the next one does.
         child = Child(command, environ(), output=output)
         try:
             exit_status = _wait_while_it_works(child)
@@ -280,6 +314,3 @@ def restore_at_start(report: Report) -> bool:
             f"Litestream cannot restore {database}: {reason}. Nothing was written; "
             "see to the replica, or take LITESTREAM_CONFIG away to begin empty."
         )
-    if database.exists():
-        logger.info("event=litestream_restored database=%s", database)
-    return database.exists()

@@ -239,6 +239,42 @@ def test_a_replica_that_cannot_be_had_stops_the_start(
     assert not guarded.exists()
 
 
+def test_what_litestream_restores_is_not_there_before_it_is_checked(
+    guarded: Path, tmp_path: Path, settings: Any
+) -> None:
+    config = tmp_path / "litestream.yml"
+    config.write_text(
+        f"dbs:\n  - path: {guarded}\n    replica:\n"
+        f"      type: file\n      path: {tmp_path / 'replica'}\n"
+    )
+    settings.LIFECYCLE_LITESTREAM_CONFIG = config
+    litestream._upload([litestream.program(), "replicate", "-config", str(config)], 60)
+    wanted = dump(guarded)
+    for path in guarded.parent.glob(f"*{guarded.name}*"):
+        path.rename(tmp_path / path.name)
+    there: list[bool] = []
+    restore = litestream._restore
+
+    def watched(config: Path, target: Path) -> None:
+        restore(config, target)
+        there.append(guarded.exists())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(litestream, "_restore", watched)
+        # What was left by one that was killed does not stay.
+        (guarded.parent / "litestream-restore").mkdir()
+        (guarded.parent / "litestream-restore" / guarded.name).write_bytes(b"half")
+        assert litestream.restore_at_start(silent) is True
+    assert there == [False]
+    assert dump(guarded) == wanted
+    assert not (guarded.parent / "litestream-restore").exists()
+
+
+def dump(database: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(database)) as raw:
+        return [line for line in raw.iterdump() if "_litestream_" not in line]
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(litestream, "_SILENCE_TIMEOUT", 1.0)
@@ -273,7 +309,7 @@ def test_one_that_reads_is_waited_for(
     # Three times as long as the silence that is borne.
     program.write_text(
         "#!/bin/sh\nend=$(($(date +%s) + 3))\n"
-        f"while [ $(date +%s) -lt $end ]; do :; done\necho > {guarded}\n"
+        'while [ $(date +%s) -lt $end ]; do :; done\necho > "$8"\n'
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
