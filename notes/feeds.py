@@ -99,7 +99,7 @@ class NoteFeed(_Feed):
         return item.title
 
     def item_description(self, item: Item) -> str:
-        """Return how the note begins, as HTML."""
+        """Return what the note says of itself, or how it begins, as HTML."""
         return escape(item.excerpt)
 
     def item_link(self, item: Item) -> str:

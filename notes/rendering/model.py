@@ -167,7 +167,7 @@ class ParsedNote:
             in *pieces*; the page's own title should carry it. '' without one.
         headings: in order, without that one.
         tags: of the frontmatter, then of the text, without '#', none twice.
-        excerpt: how the text begins, plain, one line.
+        excerpt: its description, else how its text begins; plain, one line.
         pieces: sanitised HTML, cut where something depends on other notes.
         ids: each id in the HTML, to the piece that begins with its element.
         sections: what a fragment may call a heading, to the heading's anchor.

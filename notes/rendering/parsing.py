@@ -15,7 +15,7 @@ from notes.rendering.headings import sections
 from notes.rendering.model import Heading, ParsedNote
 from notes.rendering.parser import note_parser
 from notes.rendering.plain import plain_text
-from notes.rendering.properties import properties_of
+from notes.rendering.properties import MAX_TEXT, properties_of
 from notes.rendering.raw_html import neutralise
 from notes.rendering.sanitising import make_cleaner
 from notes.rendering.slots import ID_MARK, Cutter
@@ -24,6 +24,8 @@ from notes.sources import NoteSource
 
 EXCERPT_LENGTH = 160
 """In characters, about: it ends with a word."""
+MAX_DESCRIPTION = 300
+"""In characters; of one that the author wrote more is shown."""
 
 _CLEANER = make_cleaner(ID_MARK)
 
@@ -47,14 +49,13 @@ def _parse_card(card: NoteSource) -> ParsedNote:
 
 def _parse_note(note: NoteSource, *, has_title_above: bool = True) -> ParsedNote:
     md = note_parser()
-    lists = ("slots", "headings", "tags", "mentions", "problems")
-    env: dict[str, Any] = {name: [] for name in lists}
+    env = _env()
     tokens = md.parse(_valid(note.body), env)
     neutralise(tokens)
     headings: list[Heading] = env["headings"]
     title = _title(note, headings)
     names = sections(headings)
-    excerpt = _excerpt(tokens)
+    excerpt = _description(note) or _excerpt(tokens, EXCERPT_LENGTH)
     title_anchor = ""
     if has_title_above and _begins_with_title(tokens, title):
         title_anchor = headings.pop(0).anchor
@@ -76,6 +77,12 @@ def _parse_note(note: NoteSource, *, has_title_above: bool = True) -> ParsedNote
         classes=classes_of(note.properties),
         properties=properties_of(note.properties),
     )
+
+
+def _env() -> dict[str, Any]:
+    """Return what the rules of the parser write to."""
+    lists = ("slots", "headings", "tags", "mentions", "problems")
+    return {name: [] for name in lists}
 
 
 def _valid(text: str) -> str:
@@ -104,8 +111,18 @@ def _begins_with_title(tokens: list[Token], title: str) -> bool:
     )
 
 
-def _excerpt(tokens: list[Token]) -> str:
-    """Return the text of the first paragraphs, cut after `EXCERPT_LENGTH`."""
+def _description(note: NoteSource) -> str:
+    """Return what the author says of *note*, as plain text; '' without it."""
+    given = note.properties.get("description")
+    if not isinstance(given, str):
+        return ""
+    # Its links and comments are what they are in the text.
+    text = " ".join(_valid(given[:MAX_TEXT]).split())
+    return _excerpt(note_parser().parse(text, _env()), MAX_DESCRIPTION)
+
+
+def _excerpt(tokens: list[Token], length: int) -> str:
+    """Return the text of the first paragraphs, cut after *length* characters."""
     text = ""
     previous = None
     for token in tokens:
@@ -116,8 +133,8 @@ def _excerpt(tokens: list[Token]) -> str:
         ):
             words = plain_text(token.children).split()
             text = f"{text} {' '.join(words)}".strip()
-            if len(text) > EXCERPT_LENGTH:
-                start = text[:EXCERPT_LENGTH]
+            if len(text) > length:
+                start = text[:length]
                 # Scripts without spaces have no word to end with.
                 return (start.rpartition(" ")[0] or start).rstrip(",;:") + "…"
         previous = token

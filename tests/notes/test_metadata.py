@@ -92,3 +92,32 @@ def test_a_folder_and_a_tag_are_no_articles(url: str) -> None:
     tags, graph = _of(url)
     assert tags["og:type"] == "website"
     assert [thing["@type"] for thing in graph] == ["BreadcrumbList"]
+
+
+def test_a_note_says_itself_what_it_is_about() -> None:
+    site = make_site(
+        {
+            "index.md": "Welcome",
+            "a.md": "---\ndescription: 'Of **tea**, [[b|cups]] %%secret%% \"&\" [[c]]'\n"
+            "---\nFirst words.",
+            "b.md": "---\ndescription: [no, text]\n---\nSecond words.",
+            "c.md": "---\ndraft: true\ntitle: Hidden\n---\n",
+            "d.md": f"---\ndescription: {'word ' * 500}\n---\nFourth words.",
+        }
+    )
+    said = "Of tea, cups &quot;&amp;&quot; c"
+    with served(site) as client:
+        pages = {name: client.get(f"/{name}").text for name in "abd"}
+        feed, llms = client.get("/feed.xml").text, client.get("/llms.txt").text
+    assert f'<meta name="description" content="{said}">' in pages["a"]
+    assert f'"og:description" content="{said}">' in pages["a"]
+    assert '"description":"Of tea, cups \\"\\u0026\\" c"' in pages["a"]
+    assert '<meta name="description" content="Second words.">' in pages["b"]
+    (long,) = re.findall('<meta name="description" content="(.*?)">', pages["d"])
+    assert long.endswith("word…")
+    assert len(long) <= 301
+    for text in (feed, llms):
+        assert "Of tea, cups" in text
+        assert "First words" not in text
+        assert "Hidden" not in text
+        assert "[[" not in text
