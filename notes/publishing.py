@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from notes.dates import as_moment
+from notes.dates import not_before
 
 _FALSE = {"false", "no", "off", "n", "0"}
 _TRUE = {"true", "yes", "on", "y", "1"}
@@ -36,7 +36,7 @@ def published_from(properties: Mapping[str, Any]) -> datetime | None:
             case "draft" if word in _TRUE:
                 return None
             case "date":
-                start = max(start, as_moment(value) or ALWAYS)
+                start = max(start, not_before(value) or ALWAYS)
     return start
 
 

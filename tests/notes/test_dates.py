@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from notes.dates import Dates, as_moment, changed_at, published_at, read_dates
+from notes.dates import (
+    Dates,
+    as_moment,
+    changed_at,
+    not_before,
+    published_at,
+    read_dates,
+)
 from tests.notes.sites import NOON, note
 
 DAY = datetime.date(2026, 1, 2)
@@ -53,6 +60,15 @@ def test_dates_are_read_in_the_words_of_many(line: str, expected: Dates) -> None
         # The hour that there is twice is the first; what there is not is after it.
         ("2026-10-25 02:30", "2026-10-25 00:30"),
         ("2026-03-29 02:30", "2026-03-29 01:30"),
+        ("2026-01-02 8:30", "2026-01-02 07:30"),
+        ("2026-01-02T8:30+05:00", "2026-01-02 03:30"),
+        ("2026-01-02 24:00", "2026-01-02 23:00"),
+        ("2026/01/02", "2026-01-01 23:00"),
+        ("2026/1/2 18:30", "2026-01-02 17:30"),
+        ("02.01.2026", "2026-01-01 23:00"),
+        ("2. 1. 2026, 18:30", "2026-01-02 17:30"),
+        ("2026-01-02 18:30 +01:00", "2026-01-02 17:30"),
+        ("01/02/2026", None),
         ("0001-01-01", "0001-01-01 00:00"),
         ("9999-12-31T23:59:59-12:00", "9999-12-31 23:59:59"),
         ("tomorrow", None),
@@ -85,3 +101,25 @@ def test_without_properties_a_note_says_nothing() -> None:
     made = note("a.md", "text")
     assert made is not None
     assert read_dates(made) == Dates()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2026-12-24", "2026-12-24 00:00"),
+        ("24.12.2026", "2026-12-24 00:00"),
+        ("2026/12/24 8:30", "2026-12-24 08:30"),
+        ("2026-12-24 18:30 CET", "2026-12-26 00:00"),
+        ("2026-12-24 25:00", "2026-12-26 00:00"),
+        ("24.12.2026 in the evening", "2026-12-26 00:00"),
+        ("9999-12-31 in the evening", "9999-12-31 00:00"),
+        ("someday", None),
+    ],
+)
+def test_a_day_with_what_is_no_time_keeps_a_note_back_till_it_is_over_everywhere(
+    value: str, expected: str | None
+) -> None:
+    assert not_before(value) == (
+        expected
+        and datetime.datetime.fromisoformat(expected).replace(tzinfo=datetime.UTC)
+    )

@@ -77,7 +77,8 @@ def test_is_published(properties):
         {"date": datetime(2999, 1, 2)},  # noqa: DTZ001 - as YAML reads it
         {"Date": "2999-01-02"},
         {"date": "2024-01-02", "DATE": "2999-01-02T00:00"},
-        {"date": "2999-01-02 as soon as it is ready", "publish": True},
+        {"date": "2.1.2999", "publish": True},
+        {"date": "2998-12-31 as soon as it is ready"},
     ],
 )
 def test_is_published_at_its_date(properties):
