@@ -72,3 +72,12 @@ def test_search_works_without_script(plain_reader: Reader) -> None:
     page.keyboard.press("Enter")
     page.locator(".hits a").first.click()
     page.wait_for_url("**/Trial/callouts")
+
+
+def test_without_the_palette_the_page_of_the_search_is_gone_to(reader: Reader) -> None:
+    page = reader.open("/Trial/code")
+    page.route("**/search.js*", lambda route: route.abort())
+    page.keyboard.press("/")
+    page.wait_for_url("**/search*")
+    expect(page.get_by_role("searchbox")).to_be_visible()
+    reader.forgive("ERR_FAILED")

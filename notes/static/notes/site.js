@@ -267,9 +267,16 @@
   let typed = null;
   const openPalette = async () => {
     typed ??= "";
-    const [{ open }] = await Promise.all([import(assets.search), styled]);
-    open(typed);
-    typed = null;
+    try {
+      const [{ open }] = await Promise.all([import(assets.search), styled]);
+      open(typed);
+    } catch {
+      // The page of the search needs no script.
+      const { href } = document.querySelector(".find");
+      location.assign(typed ? `${href}?q=${encodeURIComponent(typed)}` : href);
+    } finally {
+      typed = null;
+    }
   };
   document.querySelector(".find").addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
