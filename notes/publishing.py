@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from notes.dates import not_before
+from notes.dates import as_moment, not_before
 
 _FALSE = {"false", "no", "off", "n", "0"}
 _TRUE = {"true", "yes", "on", "y", "1"}
@@ -44,3 +44,21 @@ def is_published(properties: Mapping[str, Any]) -> bool:
     """Return whether a note with these properties is published now."""
     start = published_from(properties)
     return start is not None and start <= timezone.now()
+
+
+def date_problem(properties: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the `date` of a note that is not kept back anyway."""
+    if published_from(properties) is None:
+        return None
+    for name, value in properties.items():
+        if name.casefold() != "date" or value is None or value == "":
+            continue
+        moment = as_moment(value)
+        if moment is None:
+            return f"{name}: {value!r} is no date, as 2026-12-24: it keeps nothing back"
+        if moment != not_before(value):
+            return (
+                f"{name}: {value!r} has no time, as 18:30 or 18:30+01:00, after its "
+                "day: the note waits two days longer"
+            )
+    return None

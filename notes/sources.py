@@ -7,8 +7,9 @@ links, lists or serves sees one.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +21,7 @@ from notes.conf import conf
 from notes.exceptions import FrontmatterError
 from notes.frontmatter import split
 from notes.links import is_sheet
-from notes.publishing import published_from
+from notes.publishing import date_problem, published_from
 from notes.vault import SETTINGS
 
 if TYPE_CHECKING:
@@ -147,3 +148,12 @@ def load_sources(
         if is_sheet(row.path):
             notes.append(load_sheet(row))
     return Sources(tuple(notes), tuple(attachments), held)
+
+
+def find_date_problems(rows: Iterable[Note]) -> Iterator[str]:
+    """Yield a line for each note of *rows* with a `date` that cannot be read."""
+    for row in rows:
+        with contextlib.suppress(FrontmatterError):
+            problem = date_problem(split(row.source)[0])
+            if problem is not None and row.path != SETTINGS:
+                yield f"{row.path}: {problem}"

@@ -15,7 +15,9 @@ from notes.effort import Effort
 from notes.feeds import make_documents
 from notes.loading import load_differences, load_everything
 from notes.looking import apply_changes, build_everything
+from notes.models import Note
 from notes.site import Site
+from notes.sources import find_date_problems
 from notes.team import Crew
 
 logger = logging.getLogger(__name__)
@@ -70,7 +72,12 @@ def warm_site(context: WarmupContext) -> dict[str, Any] | list[str]:
         caching.save(site)
     sites.publish(site)
     if context.check:
-        return [str(problem) for problem in site.problems] + [
+        try:
+            # Those that are not published yet are no part of the Site.
+            dates = list(find_date_problems(Note.objects.order_by("path").iterator()))
+        finally:
+            connections.close_all()
+        return [*map(str, site.problems), *dates] + [
             f"{path}: {problem}"
             for path, rendered in sorted(site.rendered.items())
             for problem in (rendered.error, *rendered.problems)

@@ -110,3 +110,26 @@ def test_a_check_names_the_notes_that_cannot_be_rendered(
     problems = warm_site(context)
     paths = sorted(f"n{n}.md" for n in range(120))
     assert problems == [f"{path}: ValueError: no such luck" for path in paths]
+
+
+def test_a_check_names_the_dates_that_cannot_be_read() -> None:
+    for name, date in (
+        ("date-a", "2999-12-24 18:30 CET"),
+        ("date-b", "12/10/2999"),
+        ("date-c", "24.12.2999 8:30"),
+        ("date-d", "someday\ndraft: true"),
+        ("date-e", ""),
+    ):
+        Note.objects.create(
+            path=f"{name}.md",
+            source=f"---\ndate: {date}\n---\n",
+            content_hash=name,
+            modified_at=NOON,
+        )
+    context = Context()
+    context.check = True
+    assert warm_site(context) == [
+        "date-a.md: date: '2999-12-24 18:30 CET' has no time, as 18:30 or 18:30+01:00, "
+        "after its day: the note waits two days longer",
+        "date-b.md: date: '12/10/2999' is no date, as 2026-12-24: it keeps nothing back",
+    ]
