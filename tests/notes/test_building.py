@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import multiprocessing
+import os
 import pickle
 import threading
 from unittest import mock
@@ -16,12 +17,18 @@ from hypothesis import strategies as st
 from notes import listings, making
 from notes.building import change_site
 from notes.differences import Difference, apply_difference, find_difference
+from notes.feeds import feed, sitemap
+from notes.graphs import make_graph_page, make_links
+from notes.llms import llms
 from notes.loading import Changes, Everything
 from notes.looking import apply_changes, build_everything
 from notes.making import Making
+from notes.responses import Response
 from notes.site import Site
 from notes.team import MIN_PARALLEL, Crew
 from tests.notes.sites import NOON, make_site, note, sort_files
+
+SOAK = os.environ.get("SOAK") == "1"
 
 _NAMES = (
     *("a.md", "b.md", "x/a.md", "x/index.md", "x/y/c d.md", "README.md", "p.png"),
@@ -125,12 +132,28 @@ def _differences(left: Site, right: Site) -> list[str]:
         for path in left.pages.keys() | right.pages.keys()
         if left.pages.get(path) != right.pages.get(path)
     }
-    return [*sorted(pages), *([] if left.is_equal_to(right) else ["more"])]
+    documents = [
+        make.__name__
+        for make in (
+            sitemap,
+            llms,
+            make_links,
+            _graph,
+            *([feed] if right.facts else []),
+        )
+        if make(left) != make(right)
+    ]
+    more = [] if left.is_equal_to(right) else ["more"]
+    return [*sorted(pages), *documents, *more]
+
+
+def _graph(site: Site) -> Response:
+    return make_graph_page(site, "/")
 
 
 @settings(
-    max_examples=250,
-    derandomize=True,
+    max_examples=2500 if SOAK else 250,
+    derandomize=not SOAK,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
