@@ -3,8 +3,9 @@ The builder: one process of an instance that makes each next Site, for all worke
 
 What is costly is done once, at a lower priority, and where no reader's request waits
 for Python's lock. However fast changes come, it takes no more than a part of a
-processor: those that come while it rests are built together. Nothing depends on it: workers that hear nothing of a builder look
-and build by themselves.
+processor, as long as builds are short: those that come while it rests are built
+together. Nothing depends on it: workers that hear nothing of a builder look and build
+by themselves.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ INTERVAL = 0.1
 """Seconds between two looks: it is one process that does it for all workers."""
 
 SHARE = 0.25
-"""Of a processor, at most, while no reader waits for what is built."""
+"""Of a processor while no reader waits for what is built; more with long builds."""
 WANTED_SHARE = 0.5
-"""Of a processor, at most, while one does."""
+"""Of a processor while one does; as above."""
 MAX_REST = 0.3
 """Seconds; with a rest and two builds a change is to be seen within a second."""
 
