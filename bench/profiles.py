@@ -16,11 +16,12 @@ if __name__ == "__main__":  # as a program: modules are found from the repositor
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import cProfile
+import io
 import os
 import pickle
 import pstats
 import re
-import time
+import sysconfig
 
 import django
 from django.core.management import call_command
@@ -36,14 +37,16 @@ def table(profile: cProfile.Profile, title: str) -> str:
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     total = sum(own for _, _, own, _, _ in stats.values())
     lines = [
-        f"{title}; {total:.2f} s of CPU, with the profiler's own:",
+        f"{title}; {total:.2f} s, with the profiler's own:",
         "",
         "| function | own time | calls | own s | s with all that it calls |",
         "| --- | --- | --- | --- | --- |",
     ]
     most = sorted(stats.items(), key=lambda item: -item[1][2])[:LINES]
     for (file, line, name), (_, calls, own, whole, _) in most:
-        file = file.removeprefix(f"{REPOSITORY}/").rpartition("site-packages/")[2]
+        for folder in (str(REPOSITORY), sysconfig.get_path("stdlib")):
+            file = file.removeprefix(f"{folder}/")
+        file = file.rpartition("site-packages/")[2]
         where = f"{file}:{line} {name}" if line else re.sub(" at 0x[0-9a-f]+", "", name)
         lines.append(
             f"| `{where}` | {own / total:.0%} | {calls:,} | {own:.2f} | {whole:.2f} |"
@@ -65,7 +68,7 @@ def main(vault: Path) -> int:
     everything = load_everything()
     step = -(-len(everything.notes) // SAMPLE)
     sample = replace(everything, notes=everything.notes[::step])
-    cold, single = (cProfile.Profile(time.process_time) for _ in range(2))
+    cold, single = cProfile.Profile(), cProfile.Profile()
     with cold:
         build_everything(sample)
     print(table(cold, f"A cold boot of {len(sample.notes):,} of the notes"))
@@ -75,7 +78,7 @@ def main(vault: Path) -> int:
     for number in range(CHANGES):
         with path.open("a", encoding="utf-8") as file:
             file.write(f"\nprofiled change {number}\n")
-        call_command("sync_vault", str(vault), stdout=sys.stderr)
+        call_command("sync_vault", str(vault), stdout=io.StringIO())
         with single:
             after = catch_up(site)
             packed = pickle.dumps(find_difference(site, after))
