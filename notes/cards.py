@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 from notes.addresses import CARDS, MARKDOWN_INDEX, quote
 from notes.conf import conf
 from notes.frames import Frame
-from notes.responses import Response, digest_of
+from notes.responses import Response, digest_of, make_response
 
 if TYPE_CHECKING:
     from notes.site import Site
@@ -53,6 +53,12 @@ _MAX_FONTS = 60
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _one_at_a_time = threading.Lock()
+_at_once = threading.BoundedSemaphore(8)
+"""Threads of a process that draw or wait to; the others, of 32, are for pages."""
+
+
+class _BusyError(Exception):
+    """As many threads as may be are at cards."""
 
 
 def card_url(frame: Frame, title: str, address: str) -> str:
@@ -63,7 +69,11 @@ def card_url(frame: Frame, title: str, address: str) -> str:
 
 
 def make_card(site: Site, place: str) -> Response | None:
-    """Return the card at *place*, an address and '.png'; None where there is no note."""
+    """
+    Return the card at *place*, an address and '.png'; None where there is no note.
+
+    It is a 503 while other cards are drawn that readers wait for.
+    """
     if not place.endswith(SUFFIX) or place.endswith(f"/{SUFFIX}"):
         return None
     address = place.removesuffix(SUFFIX)
@@ -73,7 +83,10 @@ def make_card(site: Site, place: str) -> Response | None:
     if path is None:
         return None
     title = site.rendered[path].title
-    body = _load(_key(site.frame, title), lambda: draw(site.frame, title))
+    try:
+        body = _load(_key(site.frame, title), lambda: draw(site.frame, title))
+    except _BusyError:
+        return make_response("busy", b"", "503 Service Unavailable")
     return Response("card", "200 OK", digest_of(body), body, None, None)
 
 
@@ -87,21 +100,30 @@ def _load(key: str, make: Callable[[], bytes]) -> bytes:
     file = conf.cache_dir / "cards" / f"{key}{SUFFIX}"
     with contextlib.suppress(OSError):
         return file.read_bytes()
-    with _one_at_a_time:
-        # Those who waited find what the first has made.
-        with contextlib.suppress(OSError):
-            return file.read_bytes()
-        body = make()
-        try:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=file.parent)
-            with os.fdopen(descriptor, "wb") as new:
-                new.write(body)
-            Path(name).replace(file)
-            _prune(file.parent)
-        except OSError as exc:
-            logger.warning("event=card_not_kept reason=%r", str(exc))
-    return body
+    if not _at_once.acquire(blocking=False):
+        raise _BusyError
+    try:
+        with _one_at_a_time:
+            # Those who waited find what the first has made.
+            with contextlib.suppress(OSError):
+                return file.read_bytes()
+            body = make()
+            _keep(file, body)
+            return body
+    finally:
+        _at_once.release()
+
+
+def _keep(file: Path, body: bytes) -> None:
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=file.parent)
+        with os.fdopen(descriptor, "wb") as new:
+            new.write(body)
+        Path(name).replace(file)
+        _prune(file.parent)
+    except OSError as exc:
+        logger.warning("event=card_not_kept reason=%r", str(exc))
 
 
 def _prune(folder: Path) -> None:

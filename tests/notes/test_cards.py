@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +107,29 @@ def test_a_disk_that_is_full_is_no_reason_to_have_none(
     cache.parent.write_bytes(b"")
     assert cards._load("a", lambda: b"card") == b"card"
     assert caplog.messages[0].startswith("event=card_not_kept reason=")
+
+
+def test_beyond_some_threads_readers_of_cards_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site = make_site({"a.md": "", "b.md": ""})
+    is_drawing, go_on = threading.Event(), threading.Event()
+
+    def draw(_frame: object, title: str) -> bytes:
+        is_drawing.set()
+        assert go_on.wait(60)
+        return title.encode()
+
+    monkeypatch.setattr(cards, "draw", draw)
+    monkeypatch.setattr(cards, "_at_once", threading.BoundedSemaphore(1))
+    with served(site) as client, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(client.get, "/-/card/a.png")
+        assert is_drawing.wait(60)
+        try:
+            refused = pool.submit(client.get, "/-/card/b.png").result(60)
+        finally:
+            go_on.set()
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "2")
+        assert refused.headers["Cache-Control"] == "no-store"
+        assert first.result(60).body == b"a"
+        assert client.get("/-/card/b.png").body == b"b"
