@@ -20,8 +20,8 @@ import io
 import os
 import pickle
 import pstats
-import re
 import sysconfig
+from collections import Counter
 
 import django
 from django.core.management import call_command
@@ -33,25 +33,49 @@ LINES = 12
 
 
 def table(profile: cProfile.Profile, title: str) -> str:
-    """Return the functions with most own time, as Markdown."""
+    """Return the modules and the functions with most own time, as Markdown."""
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     total = sum(own for _, _, own, _, _ in stats.values())
+    modules: Counter[str] = Counter()
+    for (file, line, _), (_, _, own, _, callers) in stats.items():
+        if line or not callers:
+            modules[_module(file)] += own
+        else:  # built in: it is its callers' time
+            for (caller, _, _), (_, _, part, _) in callers.items():
+                modules[_module(caller)] += part
+    shares = (f"`{name}` {own / total:.0%}" for name, own in modules.most_common(LINES))
     lines = [
-        f"{title}; {total:.2f} s, with the profiler's own:",
+        f"{title}; {total:.2f} s, with the profiler's own: {', '.join(shares)}.",
         "",
-        "| function | own time | calls | own s | s with all that it calls |",
+        "| function | own time | calls | own ms | ms with all that it calls |",
         "| --- | --- | --- | --- | --- |",
     ]
     most = sorted(stats.items(), key=lambda item: -item[1][2])[:LINES]
     for (file, line, name), (_, calls, own, whole, _) in most:
-        for folder in (str(REPOSITORY), sysconfig.get_path("stdlib")):
-            file = file.removeprefix(f"{folder}/")
-        file = file.rpartition("site-packages/")[2]
-        where = f"{file}:{line} {name}" if line else re.sub(" at 0x[0-9a-f]+", "", name)
+        # Of a function that is built in, the address in memory is of no interest.
+        where = (
+            f"{_short(file)}:{line} {name}"
+            if line
+            else name.partition(" at 0x")[0].strip("<>")
+        )
         lines.append(
-            f"| `{where}` | {own / total:.0%} | {calls:,} | {own:.2f} | {whole:.2f} |"
+            f"| `{where}` | {own / total:.0%} | {calls:,} | {own * 1000:.1f} "
+            f"| {whole * 1000:.1f} |"
         )
     return "\n".join([*lines, ""])
+
+
+def _short(file: str) -> str:
+    for folder in (str(REPOSITORY), sysconfig.get_path("stdlib")):
+        file = file.removeprefix(f"{folder}/")
+    return file.rpartition("site-packages/")[2]
+
+
+def _module(file: str) -> str:
+    """Return the file of a module of the project, or a library's name."""
+    path = _short(file)
+    parts = path.split("/")
+    return "/".join(parts[:2]) if parts[0] == "notes" else parts[0]
 
 
 def main(vault: Path) -> int:

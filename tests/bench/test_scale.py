@@ -70,7 +70,7 @@ def test_a_run_measures_every_line_of_the_table(
     assert heading
     assert profiles.startswith("Where the time goes: 30 x 500 B\n\nA cold boot of 30 ")
     assert "\n10 changes, by the builder and by one worker; " in profiles
-    assert "| `notes/" in profiles
+    assert "`notes/rendering` " in profiles
 
 
 def test_the_table_says_what_is_published_and_what_each_line_means() -> None:
