@@ -12,12 +12,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?=
-# Files of tests run in so many processes beside one another, but for those that send
-# loads: these have the machine for themselves.
+# Files of tests run in so many processes beside one another. Those that send loads do
+# so among themselves; what is balanced has the machine for itself, since load balancers
+# take an instance that answers late for a dead one, and so have browsers.
 JOBS ?= 2
 BESIDE := tests/deploys/test_recipes.py tests/deploys/test_backup_manual.py
-ALONE := $(filter-out $(BESIDE),$(wildcard tests/deploys/test_*.py)) tests/bench \
-  $(wildcard tests/browser) tests/test_readme.py
+ALONE := $(addprefix tests/deploys/,test_balanced.py test_container.py \
+  test_kubernetes.py) tests/browser
+TOGETHER = -n $(JOBS) --dist loadfile
+# The longest first.
+LONGEST := $(addprefix tests/deploys/,test_systemd.py test_one_port.py test_chaos.py)
+LOADS := $(LONGEST) tests/test_readme.py $(filter-out $(BESIDE) $(ALONE) $(LONGEST),\
+  $(wildcard tests/deploys/test_*.py)) tests/bench
 
 .PHONY: run demo one-port table test lint format check soak packages
 .DELETE_ON_ERROR:
@@ -98,8 +104,10 @@ format: $(VENV)/installed-dev
 
 test: packages check
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile $(PYTEST_FLAGS) \
-	    $(addprefix --ignore=,$(ALONE))
+	$(BIN)/coverage run -m pytest $(TOGETHER) $(PYTEST_FLAGS) \
+	    $(addprefix --ignore=,$(LOADS) $(ALONE))
+	$(BIN)/coverage run -m pytest $(TOGETHER) --no-loadscope-reorder $(PYTEST_FLAGS) \
+	    $(LOADS)
 	$(BIN)/coverage run -m pytest $(PYTEST_FLAGS) $(ALONE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
