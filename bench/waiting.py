@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -38,13 +40,21 @@ def free_port(host: str = "127.0.0.1") -> int:
     """
     Return a TCP port of *host* that nobody listens on at this moment.
 
+    It is below those that Linux gives to connections, of which a load makes many.
     Another process may take it before the caller does; where a listening socket
     can be passed on instead, `listening_socket` has no such gap.
     """
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        # Without SO_REUSEADDR a port in TIME_WAIT counts as taken, which is right.
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = 10_000 + secrets.randbelow(22_768)
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            # Without SO_REUSEADDR a port in TIME_WAIT counts as taken, which is right.
+            try:
+                probe.bind((host, port))
+            except OSError as exc:
+                if exc.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return port
 
 
 def listening_socket(host: str = "127.0.0.1", backlog: int = 2048) -> socket.socket:

@@ -248,6 +248,7 @@ class Instance:
         """
         for server in self._servers:
             server.close_in_child()
+        peers.close_in_child()
         if self._registration is not None:
             os.close(self._registration)
             self._registration = None

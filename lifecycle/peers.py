@@ -15,6 +15,7 @@ import json
 import os
 import secrets
 import socket
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from lifecycle import locks
 
 # sun_path of sockaddr_un, less its closing NUL; see unix(7).
 _MAX_SOCKET_PATH = 107
+# Of this process; forked while one is open, a child has a copy of it.
+_connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
 
 class RunDir:
@@ -70,6 +73,7 @@ class RunDir:
             OSError: nobody listens there, or not in time.
         """
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        _connections.add(connection)
         connection.settimeout(timeout)
         try:
             with self.reachable(name) as path:
@@ -106,6 +110,15 @@ class UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         """Connect to the unix socket."""
         self.sock = self._run_dir.connect(self._name, self._seconds)
+
+
+def close_in_child() -> None:
+    """Close the copies of connections that a fork made. For a child, right after it."""
+    for connection in list(_connections):
+        # close() would wait for the answer's reader, whose thread is not here.
+        if (descriptor := connection.detach()) >= 0:
+            os.close(descriptor)
+    _connections.clear()
 
 
 def register(run_dir: RunDir, record: dict[str, Any]) -> tuple[str, int]:

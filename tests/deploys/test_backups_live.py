@@ -7,6 +7,7 @@ Writes go on, everything is killed, and what was written is restored.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import itertools
 import json
@@ -208,9 +209,15 @@ def last_good(scene: Scene) -> str:
 
 
 def wait_for_backup(scene: Scene) -> None:
-    """Wait until another backup is good."""
-    before = last_good(scene)
-    wait_until(lambda: last_good(scene) > before, 90, "a backup")
+    """Wait until a backup is good that has begun after this moment."""
+    # The first may have been under way: the second begins when it has ended.
+    for what in ("a backup", "another backup"):
+        before = last_good(scene)
+        wait_until(functools.partial(_is_newer, scene, before), 90, what)
+
+
+def _is_newer(scene: Scene, before: str) -> bool:
+    return last_good(scene) > before
 
 
 def test_a_backup_under_writes_is_restored_as_the_site_was(

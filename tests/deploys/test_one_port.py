@@ -240,7 +240,7 @@ def added(before, after):
     """Return what *after* has more of than *before*, both as `Port.left` counts it."""
     counts = {**after["descriptors"], "processes": after["processes"]}
     had = {**before["descriptors"], "processes": before["processes"]}
-    more = {name: count for name, count in counts.items() if count > had.get(name, 0)}
+    more = Counter(counts) - Counter(had)
     return more | dict(Counter(after["files"]) - Counter(before["files"]))
 
 

@@ -328,3 +328,23 @@ def test_another_user_is_not_trusted_even_with_the_socket_open_to_all(
     finally:
         server.close()
         subprocess.run(["rm", "-r", str(folder)], check=True, cwd=ROOT)
+
+
+def test_a_child_closes_its_copies_of_open_connections(run_dir: RunDir) -> None:
+    """The thread that waits for an answer stays in the parent, and so does its end."""
+    with run_dir.listen("a.ctl"):
+        connection = run_dir.connect("a.ctl", 5)
+        answer = connection.makefile("rb")
+        descriptor = connection.fileno()
+        closed = run_dir.connect("a.ctl", 5)
+        closed.close()
+
+        def work() -> None:
+            peers.close_in_child()
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(descriptor)
+
+        assert run_in_child(work) == 0
+        assert os.fstat(descriptor)
+        answer.close()
+        connection.close()
