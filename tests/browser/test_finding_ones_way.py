@@ -26,6 +26,24 @@ def test_the_outline_follows_the_text(reader: Reader) -> None:
     expect(contents.locator("[aria-current]")).to_have_text("Part 6")
 
 
+def test_the_outline_passes_over_what_is_folded(reader: Reader) -> None:
+    page = reader.open("/Trial/versions")
+    contents = page.locator(".contents")
+    if reader.screen.is_phone:
+        contents.locator("summary").click()
+    current = contents.locator("[aria-current]")
+    page.locator("#after").evaluate(
+        "heading => heading.scrollIntoView({behavior: 'instant'})"
+    )
+    expect(current).to_have_text("After")
+    page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
+    expect(current).to_have_count(0)
+    page.locator(".callout summary").first.evaluate(
+        "summary => { summary.click(); summary.scrollIntoView({behavior: 'instant'}) }"
+    )
+    expect(current).to_have_text("Before")
+
+
 def test_the_outline_is_there_without_script(plain_reader: Reader) -> None:
     page = plain_reader.open("/Trial/long")
     if plain_reader.screen.is_phone:

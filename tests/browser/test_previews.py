@@ -78,3 +78,18 @@ def test_a_link_is_a_link_without_script(plain_reader: Reader) -> None:
     page.get_by_role("link", name="part three").click()
     page.wait_for_url("**/Trial/long#part-3")
     expect(page.locator("#part-3")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("screen", DESKTOPS, ids=str)
+def test_a_note_that_is_named_like_a_file_is_shown_and_a_file_is_not(
+    reader: Reader,
+) -> None:
+    page = reader.open("/Trial/versions")
+    preview = page.locator(".preview")
+    page.keyboard.press("Tab")
+    with page.expect_request("**/Trial/data.xyz"):
+        page.locator(".prose a").nth(1).focus()
+    page.locator(".prose a").first.focus()
+    expect(preview).to_contain_text("named like a file")
+    page.keyboard.press("Escape")
+    expect(preview).not_to_be_visible()

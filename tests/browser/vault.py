@@ -10,10 +10,8 @@ from pathlib import Path
 from tests.documents import MANUAL
 from tests.notes.trees import write_tree
 
-_SECTIONS = "\n\n".join(
-    f"## Part {number}\n\n" + "Words that fill the screen. " * 120
-    for number in range(1, 8)
-)
+_WORDS = "Words that fill the screen. " * 120
+_SECTIONS = "\n\n".join(f"## Part {number}\n\n{_WORDS}" for number in range(1, 8))
 _PDF = b"""%PDF-1.4
 1 0 obj <</Type /Catalog /Pages 2 0 R>> endobj
 2 0 obj <</Type /Pages /Kids [3 0 R] /Count 1>> endobj
@@ -84,6 +82,17 @@ Said in a footnote.[^1]
 First [[Trial/callouts|the callouts]], then [[Trial/long#Part 3|part three]], and
 [elsewhere](https://example.org/).
 """,
+    "Trial/versions.md": """# Versions
+
+[[v1.25]] came after [[Trial/data.xyz]].
+
+> [!note]- Earlier
+> ## Before
+
+"""
+    + f"{_WORDS}\n\n## After\n\n{_WORDS}\n\n## Last\n\n{_WORDS}\n",
+    "Trial/v1.25.md": "# v1.25\n\nThis version is named like a file.\n",
+    "Trial/data.xyz": "Of no kind that is known.\n",
     "Trial/long.md": f"# Long\n\n{_SECTIONS}\n",
     "Trial/sub/first.md": "# First\n\nOf a folder in a folder; see [[second]].\n",
     "Trial/sub/second.md": "# Second\n\n## Part 2\n\nThe second part of the second.\n",

@@ -6,6 +6,12 @@ const FOCUS = 700; // of the focus
 const PRESS = 450; // of a finger
 const LEAVE = 250; // after which the look goes
 const MAX_ELEMENTS = 60;
+// A note may be called "v1.25" or "node.js": only what no note is likely to be called.
+const FILE = new RegExp(
+  "\\.(avif|bmp|csv|docx?|epub|flac|gif|gz|ics|jpe?g|json|m4a|md|mkv|mov|mp[34]|odt|og[gv]" +
+    "|pdf|png|pptx?|svg|txt|wav|web[mp]|xlsx?|xml|zip)$",
+  "i",
+);
 
 const pages = new Map();
 const box = document.createElement("div");
@@ -22,16 +28,21 @@ const eligible = (target) => {
   if (!link || link.origin !== location.origin) return null;
   if (link.closest(".contents, .near, .around, .preview") || link.matches(".anchor, .tag"))
     return null;
-  if (/\.[a-z0-9]{2,5}$/i.test(link.pathname)) return null;
+  if (FILE.test(link.pathname)) return null;
   if (link.pathname === location.pathname && !link.hash) return null;
   return link;
 };
 
 const fetchPage = async (address) => {
   if (address === location.pathname) return document;
-  const answer = await fetch(address);
+  const ending = new AbortController();
+  const answer = await fetch(address, { signal: ending.signal });
   const type = answer.headers.get("Content-Type") ?? "";
-  if (!answer.ok || !type.startsWith("text/html")) throw new Error(answer.statusText);
+  if (!answer.ok || !type.startsWith("text/html")) {
+    // Another file, which may be large.
+    ending.abort();
+    throw new Error(type);
+  }
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 };
 

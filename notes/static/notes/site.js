@@ -175,11 +175,14 @@
   }
   const follow = () => {
     let current = null;
+    let last = null;
     for (const [heading, link] of lines) {
-      if (heading.getBoundingClientRect().top > innerHeight * 0.3) break;
-      current = link;
+      // What is folded away is nowhere.
+      if (heading.closest("details:not([open])")) continue;
+      if (heading.getBoundingClientRect().top <= innerHeight * 0.3) current = link;
+      last = link;
     }
-    if (scrollY + innerHeight >= root.scrollHeight - 2) current = [...lines.values()].at(-1);
+    if (scrollY + innerHeight >= root.scrollHeight - 2) current = last;
     for (const link of lines.values()) {
       if (link === current) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
@@ -204,6 +207,7 @@
     };
     addEventListener("scroll", ask, { passive: true });
     addEventListener("resize", ask, { passive: true });
+    addEventListener("toggle", ask, { capture: true, passive: true });
     ask();
   }
 
