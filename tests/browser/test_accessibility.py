@@ -26,7 +26,7 @@ def _findings(page: Page) -> list[tuple[str, str, list[str]]]:
     [
         *("/", "/markdown", "/reading", "/Trial/", "/-/graph", "/search?q=callouts"),
         *("/Trial/callouts", "/Trial/media", "/Trial/picture", "/Trial/arabic"),
-        *("/tags/", "/example.canvas"),
+        *("/tags/", "/tags/tag/below", "/example.canvas", "/Trial/more", "/Trial/film"),
     ],
 )
 def test_a_page_has_no_serious_finding(reader: Reader, path: str) -> None:

@@ -94,6 +94,63 @@ def test_a_sound_is_played(plain_reader: Reader) -> None:
     expect(sound).to_have_js_property("duration", 2)
 
 
+def test_a_film_is_played(plain_reader: Reader) -> None:
+    page = plain_reader.open("/Trial/film")
+    film = page.locator("video")
+    film.evaluate("video => video.load()")
+    expect(film).to_have_js_property("videoWidth", 32)
+    assert film.evaluate("video => video.controls")
+    _assert_fits(page)
+
+
+def test_what_else_a_note_shows_of_others_is_there(plain_reader: Reader) -> None:
+    page = plain_reader.open("/Trial/more")
+    embeds = page.locator(".prose .embed")
+    expect(embeds.first).to_contain_text("One block of it.")
+    expect(embeds.first).not_to_contain_text("The second part")
+    expect(embeds.locator("svg").first).to_be_visible()
+    expect(embeds.locator(".base tbody tr")).to_have_count(2)
+    _assert_fits(page)
+    page.locator(".footnote-ref a").click()
+    expect(page.locator(".footnotes")).to_contain_text("Inside of the sentence.")
+    expect(page.locator(".footnotes")).to_be_in_viewport()
+    page.get_by_role("link", name="The base", exact=True).click()
+    expect(page.locator("h1")).to_have_text("notes")
+    expect(page.locator(".base tbody tr")).to_have_count(2)
+
+
+def test_properties_are_opened_by_keyboard_and_lead_on(plain_reader: Reader) -> None:
+    page = plain_reader.open("/Trial/more")
+    properties = page.locator(".properties")
+    expect(properties.locator("dl")).not_to_be_visible()
+    properties.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(properties.locator("dt")).to_have_text(["rating", "related"])
+    properties.get_by_role("link", name="Trial/links").click()
+    expect(page.locator("h1")).to_have_text("Links")
+
+
+def test_a_style_of_the_author_is_for_the_notes_of_its_class(
+    plain_reader: Reader,
+) -> None:
+    for path, width in (("/Trial/more", "7px"), ("/Trial/links", "0px")):
+        prose = plain_reader.open(path).locator(".prose")
+        expect(prose).to_have_css("border-top-width", width)
+
+
+def test_each_page_has_the_logo_and_the_links_of_the_author(
+    plain_reader: Reader,
+) -> None:
+    page = plain_reader.open("/Trial/links")
+    logo = page.locator(".site-title img")
+    expect(logo).to_be_visible()
+    assert logo.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    if plain_reader.screen.is_phone:
+        page.get_by_role("button", name="Menu").click()
+    page.get_by_role("link", name="Chosen by the author").click()
+    expect(page.locator("h1")).to_have_text("Code")
+
+
 def test_a_document_is_framed_and_linked_to(plain_reader: Reader) -> None:
     page = plain_reader.open("/Trial/paper")
     page.locator(".pdf iframe").scroll_into_view_if_needed()

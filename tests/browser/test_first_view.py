@@ -64,6 +64,7 @@ def test_the_first_view_needs_one_round_trip(reader: Reader) -> None:
         if kind == "navigation" or status == "blocking"
     }
     assert set(waited_for) == {
-        *("/", "/static/notes/site.css", "/static/notes/code.css", "/-/look.css")
+        *("/", "/static/notes/site.css", "/static/notes/code.css", "/-/look.css"),
+        "/-/custom.css",  # the author's own
     }
     assert sum(waited_for.values()) <= 14 * 1024

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import shutil
+import struct
 import wave
 from pathlib import Path
+
+from PIL import Image
 
 from tests.documents import MANUAL
 from tests.notes.trees import write_tree
@@ -76,6 +79,38 @@ Said in a footnote.[^1]
 
 [^1]: The footnote.
 """,
+    "Trial/film.md": "# A film\n\n![[Trial/film.webm]]\n",
+    "Trial/more.md": """---
+cssclasses: [framed]
+rating: 5
+related: "[[Trial/links]]"
+---
+# More
+
+Said in a footnote.^[Inside of the sentence.]
+
+![[Trial/sub/second#^block]]
+
+![[example.canvas]]
+
+![[Trial/notes.base]]
+
+[[Trial/notes.base|The base]] has a page of its own.
+""",
+    "Trial/notes.base": """filters: file.inFolder("Trial/sub")
+views:
+  - type: table
+    order: [file.name]
+""",
+    "custom.css": ".framed .prose { border-top: 7px solid rgb(1, 2, 3) }\n",
+    "_site.md": """---
+navigation: ["[[Trial/code|Chosen by the author]]"]
+logo: "[[leaf.svg]]"
+---
+""",
+    "leaf.svg": """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">
+<circle cx="12" cy="12" r="9"/></svg>
+""",
     "Trial/paper.md": "# A paper\n\n![[Trial/paper.pdf]]\n",
     "Trial/links.md": """# Links
 
@@ -95,7 +130,8 @@ First [[Trial/callouts|the callouts]], then [[Trial/long#Part 3|part three]], an
     "Trial/data.xyz": "Of no kind that is known.\n",
     "Trial/long.md": f"# Long\n\n{_SECTIONS}\n",
     "Trial/sub/first.md": "# First\n\nOf a folder in a folder; see [[second]].\n",
-    "Trial/sub/second.md": "# Second\n\n## Part 2\n\nThe second part of the second.\n",
+    "Trial/sub/second.md": "# Second\n\n## Part 2\n\nThe second part of the second.\n"
+    "\nOne block of it. ^block\n",
     "Trial/chinese.md": "---\nlang: zh\n---\n# 花园导览\n\n从这里开始，走进花园。\n",
     "Trial/arabic.md": "---\nlang: ar\n---\n# حديقة\n\nتبدأ الكلمات من اليمين.\n",
 }
@@ -105,7 +141,13 @@ def write_vault(folder: Path) -> Path:
     """Write it into *folder*, which is not there yet; return *folder*."""
     shutil.copytree(MANUAL, folder)
     return write_tree(
-        folder, {**_NOTES, "Trial/sound.wav": _sound(), "Trial/paper.pdf": _PDF}
+        folder,
+        {
+            **_NOTES,
+            "Trial/sound.wav": _sound(),
+            "Trial/film.webm": _film(),
+            "Trial/paper.pdf": _PDF,
+        },
     )
 
 
@@ -118,3 +160,31 @@ def _sound() -> bytes:
         sound.setframerate(8000)
         sound.writeframes(b"\x80" * 16000)
     return file.getvalue()
+
+
+def _film() -> bytes:
+    """Return a second of one green picture: what a WebP holds is a frame of VP8."""
+    file = io.BytesIO()
+    Image.new("RGB", (32, 16), "green").save(file, "WEBP")
+    frame = file.getvalue()[20:]  # after RIFF's header and that of its one chunk
+    picture = _element("B0", b"\x20") + _element("BA", b"\x10")
+    track = (
+        _element("D7", b"\x01")
+        + _element("73C5", b"\x01")
+        + _element("83", b"\x01")
+        + _element("86", b"V_VP8")
+        + _element("E0", picture)
+    )
+    about = _element("4489", struct.pack(">f", 1000.0))  # milliseconds
+    cluster = _element("E7", b"\x00") + _element("A3", b"\x81\x00\x00\x80" + frame)
+    return _element("1A45DFA3", _element("4282", b"webm")) + _element(
+        "18538067",
+        _element("1549A966", about)
+        + _element("1654AE6B", _element("AE", track))
+        + _element("1F43B675", cluster),
+    )
+
+
+def _element(name: str, content: bytes) -> bytes:
+    """Return an element of EBML, of which WebM is made."""
+    return bytes.fromhex(name) + struct.pack(">Q", 1 << 56 | len(content)) + content
