@@ -150,8 +150,14 @@ def _as_time(text: str) -> datetime.datetime | None:
     """Return the day and time that *text* is; None for a day alone, and for others."""
     day, rest = _split(text)
     match = _TIME.fullmatch(rest)
-    if day is None or match is None:
+    if day is None or not rest:
         return None
+    if match is None:
+        try:
+            # Other forms of ISO 8601: 20261224T1830, 2026-12-24T18.
+            return datetime.datetime.fromisoformat(text.strip())
+        except ValueError:
+            return None
     hour = int(match["hour"])
     # Midnight may be the end of a day, too.
     is_end = hour == 24 and not match["after"].strip(":0.,")
