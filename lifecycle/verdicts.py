@@ -232,9 +232,28 @@ def _altered(operation: Any, state: ProjectState, app: str) -> str:
         return f"renames the column {where}"
     if _type(old) != _type(new):
         return f"changes the type of {where}"
+    check = _check(new, operation.name)
+    if check and check != _check(old, operation.name):
+        return f"adds a check to {where}"
+    if new.remote_field and _is_enforced(new):
+        target = _target(new, app, operation.model_name)
+        if not _is_enforced(old) or target != _target(old, app, operation.model_name):
+            return f"makes {where} point at {'.'.join(target)}"
     if old.db_default is not NOT_PROVIDED and _needs_value(new):
         return f"takes the default of {where} away"
     return ""
+
+
+def _target(field: Any, app: str, model: str) -> tuple[str, str]:
+    name, target = resolve_relation(field.remote_field.model, app, model)
+    return name, target.lower()
+
+
+def _check(field: Any, name: str) -> str:
+    """Return what the database looks at in each value, as JSON_VALID; '' for nothing."""
+    field = field.clone()
+    field.set_attributes_from_name(name)
+    return str(field.db_check(connection) or "")
 
 
 def _column(field: Any, name: str) -> str:
@@ -244,10 +263,11 @@ def _column(field: Any, name: str) -> str:
 
 
 def _type(field: Any) -> str:
-    """Return the column's type in SQLite, which looks at no length."""
+    """Return the column's type in SQLite, which looks at no length, and how it sorts."""
     if field.remote_field:
         return "a relation"
-    return re.sub(r"\(.*?\)", "", field.db_type(connection) or "")
+    kind = re.sub(r"\(.*?\)", "", field.db_type(connection) or "")
+    return f"{kind} {getattr(field, 'db_collation', None) or ''}"
 
 
 def _linted(migration: Migration) -> list[str]:

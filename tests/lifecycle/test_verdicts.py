@@ -132,6 +132,33 @@ BREAKING = {
         """[migrations.AlterField("entry", "number", models.PositiveIntegerField(default=0))]""",
         "changes the type of entry.number",
     ),
+    "a column that must be JSON": (
+        """[migrations.AlterField("entry", "text", models.JSONField(default=dict))]""",
+        "adds a check to entry.text",
+    ),
+    "a column that compares otherwise": (
+        """[migrations.AlterField("entry", "code", models.CharField(
+            max_length=10, db_collation="nocase"))]""",
+        "changes the type of entry.code",
+    ),
+    "a pointer at another table": (
+        """[
+            migrations.AddField("entry", "new", models.ForeignKey(
+                "sample.other", models.DO_NOTHING, null=True, db_constraint=False)),
+            migrations.AlterField("entry", "new", models.ForeignKey(
+                "sample.entry", models.CASCADE, null=True)),
+        ]""",
+        "makes entry.new point at sample.entry",
+    ),
+    "a pointer that the database minds now": (
+        """[
+            migrations.AddField("entry", "new", models.ForeignKey(
+                "sample.other", models.DO_NOTHING, null=True, db_constraint=False)),
+            migrations.AlterField("entry", "new", models.ForeignKey(
+                "sample.other", models.CASCADE, null=True)),
+        ]""",
+        "makes entry.new point at sample.other",
+    ),
     "a column that is unique now": (
         """[migrations.AlterField("entry", "code", models.CharField(max_length=10, unique=True))]""",
         "makes entry.code unique",
