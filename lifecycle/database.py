@@ -22,6 +22,7 @@ from lifecycle.conf import conf
 from lifecycle.exceptions import LifecycleError
 from lifecycle.mounts import mounts
 from lifecycle.progress import Report, copy, report_to_nobody, watched
+from lifecycle.sidecars import sidecars
 from lifecycle.unfit import unfit_text
 
 __all__ = [
@@ -206,8 +207,8 @@ def rehearsed(
     finally:
         connections.close_all()
         connection.settings_dict["NAME"] = original
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            Path(f"{scratch}{suffix}").unlink(missing_ok=True)
+        for path in (scratch, *sidecars(scratch)):
+            path.unlink(missing_ok=True)
 
 
 def _copy(target: Path, report: Report) -> None:

@@ -27,6 +27,7 @@ from lifecycle.backup.directory import sync_folder
 from lifecycle.child import Child
 from lifecycle.conf import conf
 from lifecycle.exceptions import LifecycleError
+from lifecycle.sidecars import sidecars
 from lifecycle.silence import Report
 
 logger = logging.getLogger(__name__)
@@ -248,8 +249,8 @@ def restore_at_start(report: Report) -> bool:
         Whether there was a replica.
 
     Raises:
-        LitestreamError: it failed; there may be a replica, and an empty database
-            must not be written over it.
+        LitestreamError: it failed, or a part of a database is here; there may be a
+            replica, and an empty database must not be written over it.
     """
     config = conf.litestream_config
     if config is None:
@@ -258,13 +259,15 @@ def restore_at_start(report: Report) -> bool:
     # Litestream has it under its name before it checks it: whoever is killed, or looks,
     # in between would take what is not checked.
     folder = conf.data_dir / "litestream-restore"
+    _refuse_any_of(sidecars(database))
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
     report(0, 0, "Litestream restores the database")
     try:
+        folder.mkdir(mode=0o700)
         _restore(config, folder / database.name)
         if not (folder / database.name).exists():
             return False
+        _refuse_any_of([database, *sidecars(database)])
         # A link fails where there is something; a rename would replace it.
         os.link(folder / database.name, database)
         sync_folder(database.parent)
@@ -277,6 +280,17 @@ def restore_at_start(report: Report) -> bool:
         shutil.rmtree(folder, ignore_errors=True)
     logger.info("event=litestream_restored database=%s", database)
     return True
+
+
+def _refuse_any_of(paths: list[Path]) -> None:
+    """Raise when a part of a database is left where one is to be restored."""
+    for path in paths:
+        if path.exists():
+            raise LitestreamError(
+                f"{path} is in the way: a restore never writes over a database, and a "
+                "log that is left would be taken for part of what is restored. Move "
+                "it to another folder, or set another DATA_DIR. Nothing was replaced."
+            )
 
 
 def _restore(config: Path, target: Path) -> None:

@@ -29,13 +29,11 @@ from lifecycle.backup.snapshot import Progress
 from lifecycle.backup.store import Store
 from lifecycle.conf import conf
 from lifecycle.logs import quoted
+from lifecycle.sidecars import sidecars
 from lifecycle.slot import WriterSlot
 
 logger = logging.getLogger(__name__)
 
-# SQLite's own files beside a database: one that is left would be taken for part of
-# whatever database comes next.
-SIDECARS = ("-wal", "-shm", "-journal")
 # The name of a fetched database in the folder that is worked in.
 RAW = "database"
 
@@ -114,7 +112,7 @@ def restore(
     """
     began = time.monotonic()
     target = conf.database_path
-    there = [path for path in _parts(target) if path.exists()]
+    there = [path for path in (target, *sidecars(target)) if path.exists()]
     if there and not move_aside:
         raise NotNowError(
             f"{there[0]} is in the way: a restore never writes over a database. Add "
@@ -356,10 +354,6 @@ def _move(source: Path, target: Path) -> None:
     with source.open("rb") as file:
         os.fsync(file.fileno())
     source.replace(target)
-
-
-def _parts(database: Path) -> list[Path]:
-    return [database, *(Path(f"{database}{suffix}") for suffix in SIDECARS)]
 
 
 def _move_aside(there: list[Path]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -268,6 +269,62 @@ def test_what_litestream_restores_is_not_there_before_it_is_checked(
     assert there == [False]
     assert dump(guarded) == wanted
     assert not (guarded.parent / "litestream-restore").exists()
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_nothing_is_restored_beside_what_is_left_of_a_database(
+    guarded: Path,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+) -> None:
+    settings.LIFECYCLE_LITESTREAM_CONFIG = guarded.parent / "litestream.yml"
+    content = guarded.read_bytes()
+    guarded.unlink()
+    left = Path(f"{guarded}{suffix}")
+    began: list[bool] = []
+
+    def restore(config: Path, target: Path) -> None:
+        began.append(True)
+        target.write_bytes(content)
+        left.write_bytes(b"x")
+
+    def refusal() -> str:
+        with pytest.raises(LitestreamError) as caught:
+            litestream.restore_at_start(silent)
+        assert "\n" not in str(caught.value)
+        assert not guarded.exists()
+        assert not (guarded.parent / "litestream-restore").exists()
+        return str(caught.value)
+
+    monkeypatch.setattr(litestream, "_restore", restore)
+    assert refusal().startswith(f"{left} is in the way")  # it came meanwhile
+    assert began == [True]
+    assert refusal().startswith(f"{left} is in the way")
+    assert began == [True]
+    left.unlink()
+    monkeypatch.setattr(
+        litestream, "_restore", lambda _, target: target.write_bytes(content)
+    )
+    assert litestream.restore_at_start(silent) is True
+
+
+def test_a_disk_that_cannot_be_written_is_one_line(
+    guarded: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LIFECYCLE_LITESTREAM_CONFIG = guarded.parent / "litestream.yml"
+    guarded.unlink()
+
+    def refuse(self: Path, **_: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    folder = guarded.parent / "litestream-restore"
+    with pytest.raises(LitestreamError) as caught:
+        litestream.restore_at_start(silent)
+    assert str(caught.value) == (
+        f"{folder} cannot be written: Read-only file system. Nothing was replaced."
+    )
 
 
 def dump(database: Path) -> list[str]:
