@@ -2,9 +2,10 @@
 What a backup costs those who write: their p99 while it is made, as a ratio.
 
 `python bench/backup.py --megabytes 1000 --json FILE` makes a database of that size,
-writes to it at a steady rate, and compares the writes while nothing else happens
-with those during a backup: the one that the site makes, and the other ways that
-SQLite has. A write is one transaction of one row, as durable as the site's.
+writes to it at a steady rate, and compares the writes while nothing else happens,
+before the backups and after them, with those during a backup: the one that the site
+makes, and the other ways that SQLite has. A write is one transaction of one row, as
+durable as the site's.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def fill(database: Path, megabytes: int) -> None:
                 ),
             )
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    os.sync()  # it returns when all is written: no write after it pays for these
 
 
 def write_while(
@@ -144,18 +146,36 @@ def _running(way: str, database: Path) -> Iterator[subprocess.Popen[str]]:
 def measure(
     database: Path, ways: list[str], rate: float, quiet: float
 ) -> list[dict[str, Any]]:
-    """Return an object for each of *ways*, the first for no backup at all."""
-    end = time.perf_counter() + quiet
-    alone = write_while(database, rate, lambda: time.perf_counter() >= end)
-    rows = [_row("none", alone, alone, quiet, "")]
+    """
+    Return an object for each of *ways*, between two for no backup at all.
+
+    Ratios are to the writes of these two together.
+    """
+    before = _write_alone(database, rate, quiet)
+    measured = []
     for way in ways:
         began = time.perf_counter()
         with _running(way, database) as process:
             took = write_while(database, rate, lambda: process.poll() is not None)
             said = process.stderr.read().strip() if process.stderr else ""
             failed = said.splitlines()[-1] if process.returncode else ""
-        rows.append(_row(way, took, alone, time.perf_counter() - began, failed))
-    return rows
+        measured.append((way, took, time.perf_counter() - began, failed))
+        os.sync()  # one way must not weigh on what comes after it
+    after = _write_alone(database, rate, quiet)
+    alone = before + after
+    return [
+        _row("none", before, alone, quiet, ""),
+        *(
+            _row(way, took, alone, seconds, failed)
+            for way, took, seconds, failed in measured
+        ),
+        _row("none-after", after, alone, quiet, ""),
+    ]
+
+
+def _write_alone(database: Path, rate: float, seconds: float) -> list[float]:
+    end = time.perf_counter() + seconds
+    return write_while(database, rate, lambda: time.perf_counter() >= end)
 
 
 def _row(
@@ -184,6 +204,12 @@ def to_markdown(rows: list[dict[str, Any]], head: list[str]) -> str:
         *machine.title("What a backup costs those who write"),
         *head,
         "",
+        "Before the first row and after each way, everything is on disk: the writes do "
+        "not pay for the making of the database, nor for the backup before. Nothing "
+        "else happens in the first row and in the last; a ratio is to the p99 of the "
+        "writes of both together. Where these two are far apart, the machine was not "
+        "idle, and the ratios say little.",
+        "",
         "| while | seconds | writes | p50 ms | p99 ms | longest ms | p99, as a ratio |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
@@ -197,7 +223,8 @@ def to_markdown(rows: list[dict[str, Any]], head: list[str]) -> str:
 
 
 _WHILE = {
-    "none": "nothing else happens",
+    "none": "nothing else happens, before",
+    "none-after": "nothing else happens, after",
     "site": "the site backs up: snapshot, check, pack",
     "backup-api-in-steps": "SQLite's backup API in steps, no transaction around them",
     "backup-api-at-once": "SQLite's backup API in one step",

@@ -6,7 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from bench import backup
 from bench.instance import REPOSITORY
 
 
@@ -26,8 +30,12 @@ def test_a_small_database_is_measured(tmp_path: Path) -> None:
         timeout=120,
         env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)},
     )
-    none, site = json.loads(result.read_text())
-    assert (none["way"], none["ratio_p99"], none["failed"]) == ("none", 1.0, "")
+    before, site, after = json.loads(result.read_text())
+    assert (before["way"], before["failed"]) == ("none", "")
+    assert (after["way"], after["failed"]) == ("none-after", "")
+    # To the p99 of both together, which is between theirs.
+    low, high = sorted((before["ratio_p99"], after["ratio_p99"]))
+    assert low <= 1.0 <= high
     assert (site["way"], site["failed"]) == ("site", "")
     assert site["writes"] > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -35,4 +43,24 @@ def test_a_small_database_is_measured(tmp_path: Path) -> None:
         "result.md",
     ]
     table = (tmp_path / "result.md").read_text().splitlines()
-    assert table[-1].startswith("| the site backs up: snapshot, check, pack | ")
+    assert [line.split(" | ")[0] for line in table[-3:]] == [
+        "| nothing else happens, before",
+        "| the site backs up: snapshot, check, pack",
+        "| nothing else happens, after",
+    ]
+
+
+def test_what_the_making_leaves_is_on_disk_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    monkeypatch.setattr("os.sync", lambda: events.append("sync"))
+
+    def write(*_: Any) -> list[float]:
+        events.append("write")
+        return [0.001]
+
+    monkeypatch.setattr(backup, "write_while", write)
+    backup.fill(tmp_path / "x.sqlite3", 1)
+    backup.measure(tmp_path / "x.sqlite3", ["vacuum-into"], 100.0, 0.1)
+    assert events == ["sync", "write", "write", "sync", "write"]
