@@ -167,6 +167,7 @@ def measure(
             grace=stage.grace,
             token=stage.make_token(),
             write_share=1 / _READS_PER_WRITE,
+            only_new=True,
         )
         spans = []
         with LoadProcess(plan) as load:

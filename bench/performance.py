@@ -70,6 +70,7 @@ def perform(
             grace=row.stage.grace,
             timeout=patience,
             token=token,
+            only_new=True,
             ca=row.ca,
         )
         with LoadProcess(plan) as load:

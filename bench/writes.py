@@ -5,7 +5,8 @@ Each write is `PUT /api/notes/bench/N.md` with a number of its own, sent once by
 of eight clients. A client sends its next write when it has the answer to the last,
 so that at most eight are under way; what waits for its client is late from the
 moment it was due. What was acknowledged is then looked up: a number without its
-row is lost, one that was applied twice has two lines in the log of changes.
+row is lost. One that comes a second time changes nothing, or, where only new notes are
+asked for, is refused with 412 and so fails.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Claim(enum.Enum):
         lost = (
             report.reads - report.reads_kept
             + report.writes - report.writes_kept
-            + report.writes_duplicated
+            + report.writes_lost + report.writes_duplicated
         )  # fmt: skip
         if self is Claim.KEEPS_ALL:
             return lost == 0 and report.reads > 0
