@@ -265,10 +265,15 @@ def test_handovers_leave_nothing_behind(small_stage, tmp_path):
             instance = port.replace(instance)
             pids.update(port.processes())
         # A probe, or a look of the writer, may have a descriptor open for a moment: then,
-        # or now.
-        with contextlib.suppress(TimeoutError):
-            wait_until(lambda: not added(then, port.left()), 20, "nothing more")
-        assert added(then, port.left()) == {}
+        # or now; and a child that is forked in that moment has a copy as long as it
+        # lives. What is left behind stays, whoever comes next.
+        for _ in range(5):
+            with contextlib.suppress(TimeoutError):
+                wait_until(lambda: not added(then, port.left()), 5, "nothing more")
+            if not (more := added(then, port.left())):
+                break
+            instance = port.replace(instance)
+        assert more == {}
         # Memory with a name outlives its processes; there is none.
         assert port.named_memory() == []
         assert not pids & system_v_creators()
