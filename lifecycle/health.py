@@ -43,7 +43,8 @@ class Backup(HealthCheck):  # type: ignore[misc]  # the library is untyped
     The age stands in its label: OK, too, should say of when.
 
     Args:
-        intervals: a backup older than so many intervals is too old.
+        intervals: a backup older than so many intervals is too old; so long may the
+            first one take, too.
     """
 
     intervals: int = dataclasses.field(default=3, repr=False)
@@ -67,7 +68,14 @@ class Backup(HealthCheck):  # type: ignore[misc]  # the library is untyped
         """Look at the age of the last good one, and at what failed since."""
         if not backup_conf.is_scheduled:
             return
-        if self._status.at and self._seconds > self.intervals * backup_conf.interval:
+        longest = self.intervals * backup_conf.interval
+        if not self._status.at and self._status.begun_at:
+            waited = time.time() - self._status.begun_at
+            if waited > longest:
+                raise ServiceUnavailable(
+                    f"no backup has been good in {waited / 60:.0f} min"
+                )
+        if self._status.at and self._seconds > longest:
             raise ServiceUnavailable(f"the last good backup is {self.age} old")
         if self._status.failed_at:
             raise ServiceWarning(

@@ -14,7 +14,9 @@ import time
 
 from lifecycle.backup import status
 from lifecycle.backup.conf import backup_conf
+from lifecycle.backup.errors import NotNowError
 from lifecycle.child import Child, django_command
+from lifecycle.logs import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +33,10 @@ def run(stop: threading.Event) -> None:
     """Make backups until *stop* is set. Called in the writer process."""
     if not backup_conf.is_scheduled:
         return
+    status.note_begun(backup_conf.status_path)
     failures = 0
     while not stop.wait(_seconds_to_next(failures)):
+        before = status.read(backup_conf.status_path)
         child = Child(
             [
                 "nice",
@@ -47,7 +51,28 @@ def run(stop: threading.Event) -> None:
             child.end(_PATIENCE)
             logger.info("event=backup_called_off")
             return
+        if exit_status:
+            _say_what_it_did_not(exit_status, before)
         failures = failures + 1 if exit_status else 0
+
+
+def _say_what_it_did_not(exit_status: int, before: status.Status) -> None:
+    """Log and note the failure of a backup that could not do so itself."""
+    after = status.read(backup_conf.status_path)
+    if exit_status == NotNowError.returncode or (
+        after.failed_at not in (0, before.failed_at)
+    ):
+        return
+    if exit_status < 0:
+        reason = f"The backup was killed by signal {-exit_status}: see to the memory."
+    else:
+        reason = (
+            f"The backup ended with exit code {exit_status}: the lines before this one "
+            "in the log say why."
+        )
+    logger.error("event=backup_failed reason=%s", quoted(reason))
+    if after.at == before.at:  # it may have been good, and only the end of it failed
+        status.note_failure(backup_conf.status_path, reason)
 
 
 def _seconds_to_next(failures: int) -> float:

@@ -22,12 +22,14 @@ class Status:
         at: when it was begun, in seconds since 1970; 0 when there is none.
         failed_at: the last failure since; 0 when there was none.
         reason: of that failure, one line.
+        begun_at: when the schedule began without a good one; 0 once there is one.
     """
 
     name: str = ""
     at: float = 0.0
     failed_at: float = 0.0
     reason: str = ""
+    begun_at: float = 0.0
 
 
 def read(path: Path) -> Status:
@@ -42,6 +44,14 @@ def read(path: Path) -> Status:
 def note_good(path: Path, manifest: Manifest) -> None:
     """Note that *manifest* is the last good backup."""
     _write(path, Status(manifest.name, manifest.created_at))
+
+
+def note_begun(path: Path) -> None:
+    """Note that the first good backup is waited for from now on. Idempotent."""
+    status = read(path)
+    if not (status.at or status.begun_at):
+        with contextlib.suppress(OSError):
+            _write(path, dataclasses.replace(status, begun_at=time.time()))
 
 
 def note_failure(path: Path, reason: str) -> None:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,7 @@ from lifecycle.backup.store import Store
 from lifecycle.health import Backup
 from lifecycle.slot import WriterSlot
 from tests.lifecycle.children import run_in_child
+from tests.processes import wait_until
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -645,6 +647,80 @@ def test_the_schedule_waits_for_its_time_and_then_doubles(
     assert schedule._seconds_to_next(0) <= 1050
 
 
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("kill -9 $$", "The backup was killed by signal 9: see to the memory."),
+        (
+            "exit 1",
+            "The backup ended with exit code 1: the lines before this one in the log "
+            "say why.",
+        ),
+    ],
+)
+def test_the_schedule_notes_a_failure_that_the_backup_could_not(
+    site: Site,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    script: str,
+    reason: str,
+) -> None:
+    settings.LIFECYCLE_SIMPLE_BACKUP_INTERVAL = 0.01
+    monkeypatch.setattr(schedule, "django_command", lambda *_: ["sh", "-c", script])
+    with scheduled():
+        wait_until(lambda: caplog.text.count("event=backup_failed") > 1, 20)
+    assert f'event=backup_failed reason="{reason}"' in caplog.text
+    noted = status.read(site.data_dir / "backup-status.json")
+    assert (noted.at, noted.reason) == (0, reason)
+    assert 0 < noted.begun_at < noted.failed_at
+    # The first start counts, however often one starts again.
+    status.note_begun(site.data_dir / "backup-status.json")
+    assert status.read(site.data_dir / "backup-status.json") == noted
+    made = site.back_up()
+    assert status.read(site.data_dir / "backup-status.json") == status.Status(
+        made.name, made.created_at
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "code", "lines"),
+    [
+        # It has said so itself.
+        (status.Status("x", 1.0, failed_at=3.0, reason="full"), 1, 0),
+        # Another one is at work.
+        (status.Status("x", 1.0, failed_at=2.0, reason="old"), 3, 0),
+        # Good, and killed while it cleared up.
+        (status.Status("y", 2.0), -9, 1),
+    ],
+)
+def test_what_a_backup_has_noted_stays(
+    site: Site,
+    caplog: pytest.LogCaptureFixture,
+    after: status.Status,
+    code: int,
+    lines: int,
+) -> None:
+    path = site.data_dir / "backup-status.json"
+    path.write_text(json.dumps(dataclasses.asdict(after)))
+    before = status.Status("x", 1.0, failed_at=2.0, reason="old")
+    schedule._say_what_it_did_not(code, before)
+    assert status.read(path) == after
+    assert caplog.text.count("event=backup_failed") == lines
+
+
+@contextlib.contextmanager
+def scheduled() -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=schedule.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_the_health_check_tells_the_age_of_the_last_good_one(
     site: Site, settings: Any
 ) -> None:
@@ -660,8 +736,13 @@ def test_the_health_check_tells_the_age_of_the_last_good_one(
             return repr(check), str(exc)
         return repr(check), ""
 
-    assert says() == ("Backup(age='none yet')", "")
     now = time.time()
+    assert says() == ("Backup(age='none yet')", "")
+    assert says(begun_at=now - 125) == ("Backup(age='none yet')", "")
+    assert says(begun_at=now - 185, failed_at=now) == (
+        "Backup(age='none yet')",
+        "Unavailable: no backup has been good in 3 min",
+    )
     assert says(at=now - 125) == ("Backup(age='2 min')", "")
     assert says(at=now - 185) == (
         "Backup(age='3 min')",
