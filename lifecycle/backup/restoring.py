@@ -1,8 +1,9 @@
 """
 The way back: into a new file, checked there, and only then moved into place.
 
-Nothing that exists is ever written over, and nothing is moved while an instance
-lives on the data directory.
+Nothing that exists is ever written over. A database is not moved away while an
+instance lives on the data directory: that is looked at before the backup is fetched,
+which may take minutes, and again just before the move.
 """
 
 from __future__ import annotations
@@ -72,12 +73,7 @@ def alone() -> Iterator[None]:
         NotNowError: an instance lives, or a command writes.
     """
     slot = WriterSlot(conf.data_dir, "manage.py backup restore")
-    living = peers.living(peers.RunDir(conf.data_dir))
-    if living:
-        raise NotNowError(
-            f"Instance {living[0].id} (pid {living[0].record.get('pid')}) lives on "
-            f"{conf.data_dir}: nothing can be restored beside it. Stop it first."
-        )
+    _refuse_instances()
     if not slot.try_acquire():
         raise NotNowError(
             f"The writer slot is held by {slot.describe_holder()}: nothing can be "
@@ -87,6 +83,16 @@ def alone() -> Iterator[None]:
         yield
     finally:
         slot.release()
+
+
+def _refuse_instances() -> None:
+    """Raise when an instance lives; it need not hold the slot."""
+    living = peers.living(peers.RunDir(conf.data_dir))
+    if living:
+        raise NotNowError(
+            f"Instance {living[0].id} (pid {living[0].record.get('pid')}) lives on "
+            f"{conf.data_dir}: nothing can be restored beside it. Stop it first."
+        )
 
 
 def restore(
@@ -107,7 +113,8 @@ def restore(
             it is in the way.
 
     Raises:
-        NotNowError: there is a database, or another backup or restore is at work.
+        NotNowError: there is a database, another backup or restore is at work, or an
+            instance has started meanwhile; no database was moved.
         BackupError: nothing can be restored; what there was is as it was.
     """
     began = time.monotonic()
@@ -125,6 +132,8 @@ def restore(
         trees = backup_conf.trees
         _need_room_for_files(manifest, listed, trees)
         files, lost = _fetch_files(store, manifest, listed, work, trees, progress)
+        if there:
+            _refuse_instances()
         sites.set_id(site)
         aside = _move_aside(there) if there else None
         _put_in_place(work / RAW, target)

@@ -23,7 +23,7 @@ from django.core.files import File
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from lifecycle import litestream, locks
+from lifecycle import litestream, locks, peers
 from lifecycle.backup import (
     creating,
     manifest,
@@ -317,6 +317,32 @@ def test_a_restore_never_writes_over_a_database_or_beside_an_instance(
     site.restore(move_aside=True)
     assert site.words() == ["first"]
     assert not left.exists()
+
+
+def test_nothing_is_moved_from_an_instance_that_started_during_the_fetch(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.back_up()
+    site.write("second")
+    run_dir = peers.RunDir(site.data_dir)
+    fetch = restoring.fetch
+    started: list[tuple[str, int]] = []
+
+    def slowly(*arguments: Any) -> restoring.Listed:
+        listed = fetch(*arguments)
+        started.append(peers.register(run_dir, {"pid": 4711}))
+        return listed
+
+    monkeypatch.setattr(restoring, "fetch", slowly)
+    try:
+        code, line = fails("restore", "--move-aside")
+    finally:
+        instance_id, descriptor = started[0]
+        os.close(descriptor)
+    assert code == 3
+    assert line.startswith(f"Instance {instance_id} (pid 4711) lives on ")
+    assert site.words() == ["first", "second"]
+    assert not (site.data_dir / "replaced").exists()
 
 
 def test_a_time_chooses_the_newest_of_then_or_before(site: Site) -> None:
