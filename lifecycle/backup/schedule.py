@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 _JITTER = 0.05
 # The wait after the first failure, in seconds; it doubles, up to the interval.
 _FIRST_RETRY = 30.0
-# What a backup that is called off gets to clear up, in seconds.
+# What a backup that is called off gets to end, in seconds. It does not clear up: a
+# handoff waits for it. What it leaves is removed by the next one.
 _PATIENCE = 1.0
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lifecycle.backup.errors import BackupError
 from lifecycle.backup.manifest import Manifest
 
 
@@ -42,8 +43,21 @@ def read(path: Path) -> Status:
 
 
 def note_good(path: Path, manifest: Manifest) -> None:
-    """Note that *manifest* is the last good backup."""
-    _write(path, Status(manifest.name, manifest.created_at))
+    """
+    Note that *manifest* is the last good backup.
+
+    Raises:
+        BackupError: that cannot be written. Without it the schedule would begin the
+            next one at once, so it waits as after a failure.
+    """
+    try:
+        _write(path, Status(manifest.name, manifest.created_at))
+    except OSError as exc:
+        raise BackupError(
+            f"Backup {manifest.name} is stored and good, but {path}, which says so, "
+            f"cannot be written: {exc.strerror or exc}. Make room on the disk, or see "
+            "to its permissions."
+        ) from exc
 
 
 def note_begun(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import io
 import json
@@ -483,6 +484,24 @@ def test_files_stay_when_a_list_cannot_be_read(site: Site, settings: Any) -> Non
     command("prune")
     assert first.name not in site.names()
     assert [path.name for path in site.stored("*/files/*")] == [gone]
+
+
+def test_a_good_backup_that_cannot_be_noted_is_called_good(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(status, "_write", refuse)
+    code, line = fails("create")
+    (name,) = site.names()
+    assert code == 1
+    assert line == (
+        f"Backup {name} is stored and good, but {site.data_dir}/backup-status.json, "
+        "which says so, cannot be written: No space left on device. Make room on the "
+        "disk, or see to its permissions."
+    )
+    command("verify")
 
 
 def test_one_backup_at_a_time(site: Site) -> None:
