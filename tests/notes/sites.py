@@ -10,6 +10,9 @@ from io import BytesIO
 from typing import Any, NamedTuple
 from wsgiref.validate import validator
 
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+
 from notes import site as sites
 from notes.building import build_site
 from notes.frontmatter import split
@@ -171,7 +174,13 @@ def served(site: Site) -> Iterator[Client]:
 
     before = sites.current()
     sites.publish(site)
+    # A connection that an earlier test has left is not this one's to look at; Django's
+    # own client does the same.
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
     try:
         yield Client(application)
     finally:
+        for signal in (request_started, request_finished):
+            signal.connect(close_old_connections)
         sites.publish(before)

@@ -187,7 +187,7 @@ LIMITS = {"quotes over lazy lines": 6.0}
 """Shapes of our own that are a hundred times the text: fifty levels to each line."""
 FLOOR = 0.1
 """Seconds below which a ratio says more of the machine than of the code."""
-TRIES = 4
+TRIES = 8
 
 
 def _seconds(render):
