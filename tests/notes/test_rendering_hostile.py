@@ -187,22 +187,22 @@ LIMITS = {"quotes over lazy lines": 6.0}
 """Shapes of our own that are a hundred times the text: fifty levels to each line."""
 FLOOR = 0.1
 """Seconds below which a ratio says more of the machine than of the code."""
-TRIES = 8
+TRIES = 4
 
 
 def _seconds(render):
     # Not under coverage's tracer, which takes more time than the code.
     tracer = sys.gettrace()
     sys.settrace(None)
+    # Nor with the collector's walks: they come in steps, and double the time at some.
     gc.collect()
-    # What other tests have left in memory is not to be walked again and again.
-    gc.freeze()
+    gc.disable()
     start = time.process_time()
     try:
         render()
         return time.process_time() - start
     finally:
-        gc.unfreeze()
+        gc.enable()
         sys.settrace(tracer)
 
 
