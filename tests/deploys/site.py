@@ -23,7 +23,9 @@ from bench.writes import reconcile
 from lifecycle import peers
 from lifecycle.knobs import Address
 from tests.deploys import exclusive
+from tests.deploys.scene import PATIENCE
 from tests.notes.trees import write_tree
+from tests.processes import wait_until
 
 GUNICORN = ("-c", "gunicorn.conf.py")
 HOLD_SECONDS = 30
@@ -138,13 +140,26 @@ class Site:
         return str(writing[0]["id"]) if writing else ""
 
     def move_slot(self, taker: Instance) -> None:
-        """Let *taker* have the slot, as `handoff acquire` does."""
+        """
+        Let *taker* have the slot, as `handoff acquire` does.
+
+        The holder cannot end its tenure while another thread of a worker that is
+        frozen has SQLite's lock: it refuses, and is asked again.
+        """
         ids = {peer.record["pid"]: peer for peer in peers.living(self.run_dir)}
         ask = peers.ask(self.run_dir, ids[taker.pid], "/identity")
         holder = self.writer()
         (peer,) = [peer for peer in ids.values() if peer.id == holder]
-        answer = peers.post(self.run_dir, peer, "/slot", ask, timeout=20)
-        assert answer["refusal"] == ""
+        refusals = []
+
+        def is_given() -> bool:
+            refusals.append(peers.post(self.run_dir, peer, "/slot", ask, timeout=20))
+            return not refusals[-1]["refusal"] or bool(self.status(taker)["epoch"])
+
+        try:
+            wait_until(is_given, PATIENCE, "the slot", interval=0.5)
+        except TimeoutError as exc:
+            raise AssertionError(refusals) from exc
 
     def rows(self) -> list[tuple[int, int]]:
         """Return (sequence, epoch) of every change, in order."""
