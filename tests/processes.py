@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.waiting import free_port, listening_socket, wait_until
 
-__all__ = ["free_port", "is_stopped", "listening_socket", "wait_until"]
+__all__ = ["free_port", "is_stopped", "listening_socket", "running", "wait_until"]
+
+
+@contextlib.contextmanager
+def running(subsystem: Callable[[threading.Event], object]) -> Iterator[None]:
+    """Run a subsystem of the writer process, in a thread here, till it is left."""
+    stop = threading.Event()
+    thread = threading.Thread(target=subsystem, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def is_stopped(pid: int) -> bool:

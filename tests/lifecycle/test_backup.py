@@ -13,7 +13,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,7 +39,7 @@ from lifecycle.backup.store import Store
 from lifecycle.health import Backup
 from lifecycle.slot import WriterSlot
 from tests.lifecycle.children import run_in_child
-from tests.processes import wait_until
+from tests.processes import running, wait_until
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -713,7 +712,7 @@ def test_the_schedule_notes_a_failure_that_the_backup_could_not(
 ) -> None:
     settings.LIFECYCLE_SIMPLE_BACKUP_INTERVAL = 0.01
     monkeypatch.setattr(schedule, "django_command", lambda *_: ["sh", "-c", script])
-    with scheduled():
+    with running(schedule.run):
         wait_until(lambda: caplog.text.count("event=backup_failed") > 1, 20)
     assert f'event=backup_failed reason="{reason}"' in caplog.text
     noted = status.read(site.data_dir / "backup-status.json")
@@ -752,18 +751,6 @@ def test_what_a_backup_has_noted_stays(
     schedule._say_what_it_did_not(code, before)
     assert status.read(path) == after
     assert caplog.text.count("event=backup_failed") == lines
-
-
-@contextlib.contextmanager
-def scheduled() -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=schedule.run, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_the_health_check_tells_the_age_of_the_last_good_one(

@@ -23,7 +23,7 @@ from lifecycle import litestream, locks
 from lifecycle.child import Child
 from lifecycle.litestream import LitestreamError
 from tests.lifecycle.instances import is_alive
-from tests.processes import is_stopped, wait_until
+from tests.processes import is_stopped, running, wait_until
 
 OFF = {
     "SIMPLE_BACKUP": False,
@@ -133,22 +133,10 @@ def pids(folder: Path) -> list[int]:
     return []
 
 
-@contextlib.contextmanager
-def replicating() -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=litestream.replicate, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
 def test_it_is_started_again_and_ends_with_its_tenure(
     program: Path, tmp_path: Path
 ) -> None:
-    with replicating():
+    with running(litestream.replicate):
         wait_until(lambda: len(pids(tmp_path)) == 1, 20, "the first one")
         os.kill(pids(tmp_path)[0], signal.SIGKILL)
         wait_until(lambda: len(pids(tmp_path)) == 2, 20, "the second one")
@@ -159,7 +147,7 @@ def test_a_second_one_waits_for_the_end_of_the_first(
     program: Path, tmp_path: Path
 ) -> None:
     stop = threading.Event()
-    with replicating():
+    with running(litestream.replicate):
         wait_until(lambda: len(pids(tmp_path)) == 1, 20, "the first one")
         # The lock is the process's own: whoever started it may be dead by now.
         second = threading.Thread(target=litestream.replicate, args=(stop,))
@@ -191,7 +179,10 @@ def test_one_that_died_before_the_stop_leaves_nothing_behind(
         f"      type: file\n      path: {replica}\n      sync-interval: 100ms\n"
     )
     settings.LIFECYCLE_LITESTREAM_CONFIG = config
-    with replicating(), contextlib.closing(sqlite3.connect(guarded)) as raw:
+    with (
+        running(litestream.replicate),
+        contextlib.closing(sqlite3.connect(guarded)) as raw,
+    ):
         raw.execute("PRAGMA journal_mode = WAL")
         wait_until(lambda: [*replica.rglob("*.ltx")], 20, "its first upload")
         (pid,) = re.findall(r"litestream_started pid=(\d+)", caplog.text)

@@ -475,7 +475,7 @@ def test_a_disk_is_not_filled_and_a_full_one_leaves_nothing_behind(
 ) -> None:
     if free is not None:
         usage = SimpleNamespace(free=free)
-        monkeypatch.setattr(caching.shutil, "disk_usage", lambda _: usage)  # type: ignore[attr-defined]
+        monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     settings.NOTES_CACHE_DIR = small_disk / "cache"
     _write({"big.md": " ".join(str(number) for number in range(100_000))}, 1)
     first, _ = _boot()
@@ -498,7 +498,7 @@ def test_as_much_is_left_free_as_the_file_takes(
         def disk_usage(descriptor: int, free: float = part * size) -> SimpleNamespace:
             return SimpleNamespace(free=free - os.fstat(descriptor).st_size)
 
-        monkeypatch.setattr(caching.shutil, "disk_usage", disk_usage)  # type: ignore[attr-defined]
+        monkeypatch.setattr("shutil.disk_usage", disk_usage)
         caching.save(site)
         assert bool([*cache.iterdir()]) is is_written
 
