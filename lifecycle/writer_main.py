@@ -83,7 +83,7 @@ class Writer:
         self._instance = instance
         self._channel = channel
         self._tenure: _Tenure | None = None
-        self._progressed_at = 0.0
+        self._progressed_at = float("-inf")
 
     def say(self, said: str, **details: object) -> None:
         """Report to the master."""
