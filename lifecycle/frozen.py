@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lifecycle import peers
+from lifecycle import locks, peers
 
 if TYPE_CHECKING:
     from lifecycle.instance import Instance
@@ -102,17 +102,19 @@ class FrozenHolder:
         self._instance = instance
         self._id = ""
         self._answered_at = self._looked_at = time.monotonic()
+        # When the slot was last seen held, or given to somebody.
+        self._held_at = float("-inf")
         self._killed: set[str] = set()
 
     def expect(self, holder: str) -> None:
         """Note that *holder* is to be the holder from now on."""
         self._id = holder
-        self._answered_at = time.monotonic()
+        self._answered_at = self._held_at = time.monotonic()
 
     @property
     def answers(self) -> bool:
-        """Whether a holder is known and has answered of late."""
-        return bool(self._id) and time.monotonic() - self._answered_at < SILENCE_LIMIT
+        """Whether there is a holder that has answered of late, or is about to be one."""
+        return time.monotonic() - self._held_at < SILENCE_LIMIT
 
     def look(self) -> None:
         """Ask the living peers who holds the slot; end a holder that is frozen."""
@@ -120,6 +122,7 @@ class FrozenHolder:
         if now - self._looked_at > SILENCE_LIMIT:
             # It was this process that was frozen: the holder gets its time again.
             self._answered_at = now
+            self._held_at += now - self._looked_at
         self._looked_at = now
         living = self._instance.living_peers()
         for peer in living:
@@ -133,7 +136,7 @@ class FrozenHolder:
             if peer.id == self._id:
                 # It answers, and holds nothing (any more, or not yet).
                 self._answered_at = time.monotonic()
-        owner = self._instance.slot.recorded_owner()
+        owner = self._owner()
         if owner != self._id and any(peer.id == owner for peer in living):
             # It took the lock, and froze before it could tell.
             self.expect(owner)
@@ -148,3 +151,12 @@ class FrozenHolder:
         if self._instance.knobs["KILL_FROZEN_HOLDER"]:
             done = kill(holder.record)
             logger.error("event=holder_killed holder=%s done=%s", holder.id, done)
+
+    def _owner(self) -> str:
+        """
+        Return who has the lock, by what stands in its file; '' where nobody has.
+
+        A name stays there: of one that could not begin, or gave the slot back.
+        """
+        slot = self._instance.slot
+        return slot.recorded_owner() if locks.is_locked(slot.path) else ""

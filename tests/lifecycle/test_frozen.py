@@ -209,8 +209,31 @@ def test_one_that_took_the_slot_from_the_expected_one_and_froze_is_killed(
 def test_one_that_is_given_the_slot_has_its_time_to_take_it(world: World) -> None:
     world.statuses = {"a": STANDS_BY}
     world.holder.expect("a")
+    world.watch(SILENCE_LIMIT - 1)
+    assert world.holder.answers
     world.watch(20)
-    assert (world.killed, world.holder.answers) == ([], True)
+    assert (world.killed, world.holder.answers) == ([], False)
+
+
+def test_a_name_that_is_left_in_the_lock_file_is_no_holder(
+    world: World, data_dir: Path
+) -> None:
+    """Of one that took the lock, and gave it back for it could not begin."""
+    theirs = WriterSlot(data_dir, "instance a")
+    assert theirs.try_acquire()
+    theirs.release()
+    assert theirs.recorded_owner() == "a"
+    world.statuses = {"a": STANDS_BY, "b": STANDS_BY}
+    world.watch(1)
+    assert not world.holder.answers
+
+
+def test_a_holder_that_gives_the_slot_back_is_none_any_more(world: World) -> None:
+    world.statuses = {"a": HOLDS}
+    world.watch(1)
+    world.statuses = {"a": STANDS_BY}
+    world.watch(SILENCE_LIMIT)
+    assert (world.killed, world.holder.answers) == ([], False)
 
 
 def test_after_a_freeze_of_its_own_it_shoots_nobody_at_once(world: World) -> None:
@@ -220,7 +243,7 @@ def test_after_a_freeze_of_its_own_it_shoots_nobody_at_once(world: World) -> Non
     world.now += 60
     world.statuses["a"] = None
     world.watch(1)
-    assert world.killed == []
+    assert (world.killed, world.holder.answers) == ([], True)
     world.statuses["a"] = HOLDS
     world.watch(10)
     assert world.killed == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
 import sqlite3
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lifecycle import locks
+from lifecycle import locks, peers
 from lifecycle.slot import WriterSlot
 from tests.lifecycle.instances import Instance, instance, manage
 from tests.lifecycle.migrations_of import Migrations
@@ -157,19 +158,25 @@ def test_without_an_instance_there_is_little_to_show_and_nothing_to_move(
 def test_a_holder_that_was_killed_holds_nothing(migrated: Path, data_dir: Path) -> None:
     slot = WriterSlot(data_dir, "instance 12345678")
     assert slot.try_acquire()
+    holder, life = peers.register(peers.RunDir(data_dir), {})
     with contextlib.closing(sqlite3.connect(migrated)) as database, database:
         database.execute(
             "INSERT INTO lifecycle_epoch (epoch, holder, taken_by, version, since, "
-            "released_at, next, until) VALUES (7, '1234', '1234', '', 1, NULL, '', 0)"
+            "released_at, next, until) VALUES (7, ?, ?, '', 1, NULL, '', 0)",
+            [holder, holder],
         )
 
     def first_line() -> str:
         return handoff(data_dir, "status").stdout.splitlines()[0]
 
-    assert first_line() == "writer slot: epoch 7, held by 1234"
-    slot.release()  # as the kernel does it, the row as it is
-    assert first_line() == ("writer slot: epoch 7, nobody holds the slot; last: 1234")
-    slot_then = {"epoch": 7, "holder": "", "last": "1234", "since": 1.0}
+    nobody = f"writer slot: epoch 7, nobody holds the slot; last: {holder}"
+    assert first_line() == f"writer slot: epoch 7, held by {holder}"
+    os.close(life)  # as the kernel does it, the row as it is
+    # Somebody has the lock, and has not begun: the database is locked, say.
+    assert first_line() == nobody
+    slot.release()
+    assert first_line() == nobody
+    slot_then = {"epoch": 7, "holder": "", "last": holder, "since": 1.0}
     assert as_json(data_dir, "status")["slot"] == slot_then
     # It was not even taken to look.
     assert not locks.is_locked(slot.path)

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ import pytest
 
 from lifecycle import locks
 from lifecycle.slot import WriterSlot
-from tests.lifecycle.instances import ROOT, instance, is_alive, refuses, run_files
+from tests.lifecycle.instances import (
+    ROOT,
+    Instance,
+    instance,
+    is_alive,
+    refuses,
+    run_files,
+)
 from tests.lifecycle.migrations_of import Migrations
 from tests.processes import free_port, wait_until
 
@@ -67,13 +75,15 @@ def test_a_demoted_instance_serves_reads_and_takes_the_slot_of_a_killed_one(
             wait_until(lambda: one.status()["phase"] == "ready", 5, "the first's turn")
 
 
-def test_an_older_instance_does_not_take_back_what_it_cannot_live_with(
+def test_older_instances_do_not_take_back_what_they_cannot_live_with(
     migrated: Path, data_dir: Path, tmp_path: Path
 ) -> None:
     newer = Migrations(tmp_path, "migrations_of_the_newer")
     newer.write("0002_next", """[migrations.RemoveField("entry", "text")]""")
-    with instance(data_dir, RELEASE="v1", WRITER_ACQUIRE_TIMEOUT="2s") as one:
-        one.wait_ready(60)
+    older = {"RELEASE": "v1", "WRITER_ACQUIRE_TIMEOUT": "2s"}
+    with instance(data_dir, **older) as one, instance(data_dir, **older) as other:
+        for each in (one, other):
+            each.wait_ready(60)
         with instance(
             data_dir,
             RELEASE="v2",
@@ -83,14 +93,21 @@ def test_an_older_instance_does_not_take_back_what_it_cannot_live_with(
         ) as two:
             wait_until(lambda: two.status()["epoch"], 60, "the handoff")
             two.process.send_signal(signal.SIGKILL)
-        (line,) = wait_until(lambda: one.events("slot_given_up"), 60, "the refusal")
-        assert "is newer than this code: it has sample.0002_next (snapshot" in line
         # Its readers are served on, and whoever can live with it may have the slot.
-        one.wait_ready(60)
         why = "[+]slot ok no writer slot: the database is newer than this code; reads only"
-        wait_until(lambda: why in one.probe("/readyz?verbose")[1], 60, "the reason")
-        assert one.status()["epoch"] == 0
+        for each in (one, other):
+            (line,) = wait_until(partial(each.events, "slot_given_up"), 60, "a refusal")
+            assert "is newer than this code: it has sample.0002_next (snapshot" in line
+        for each in (one, other):
+            # The lock file names one of them; neither forwards writes to it.
+            wait_until(partial(says, each, why), 20, "the reason")
+            assert each.probe("/readyz") == (200, "ok\n")
+            assert each.status()["epoch"] == 0
         assert not locks.is_locked(data_dir / "writer.lock")
+
+
+def says(one: Instance, line: str) -> bool:
+    return line in one.probe("/readyz?verbose")[1].splitlines()
 
 
 def test_the_internal_address_goes_over_to_who_is_left(

@@ -97,7 +97,8 @@ class Command(BaseCommand):
                 last = epochs.last()
             except DatabaseError as exc:
                 unfit = str(exc)
-        # The row says who took it, and the lock whether that one lives.
+        # The row says who took it, and the lock whether somebody has it: perhaps one
+        # that has not begun, while the row still names another, which was killed.
         is_held = locks.is_locked(WriterSlot(conf.data_dir, "").path)
         # Of a database that cannot be read, nothing is known.
         slot = (
@@ -105,7 +106,9 @@ class Command(BaseCommand):
             if unfit
             else {
                 "epoch": last.epoch if last else 0,
-                "holder": last.holder if last and is_held else "",
+                "holder": last.holder
+                if last and is_held and _lives(last.holder, statuses)
+                else "",
                 "last": last.taken_by if last else "",
                 "since": last.since if last else None,
             }
@@ -345,6 +348,11 @@ class Command(BaseCommand):
         for row in cells:
             line = "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True))
             self.stdout.write(line.rstrip())
+
+
+def _lives(holder: str, statuses: list[dict[str, Any]]) -> bool:
+    """Return whether *holder* may hold the slot: an instance that lives, or a command."""
+    return " " in holder or any(status["id"] == holder for status in statuses)
 
 
 def _phase(status: Mapping[str, Any]) -> str:
