@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lifecycle.backup import snapshot, workplace
 from lifecycle.backup.conf import backup_conf
+from lifecycle.backup.manifest import At
 from lifecycle.backup.restoring import Restored, restore_in
 from lifecycle.backup.snapshot import Progress
 from lifecycle.conf import conf
@@ -23,7 +24,7 @@ class Count:
 
 
 def drill(
-    progress: Progress, *, at: float | None = None, site: str = ""
+    progress: Progress, *, at: At | None = None, site: str = ""
 ) -> tuple[Restored, list[Count]]:
     """
     Restore the newest backup into a folder that is then removed.

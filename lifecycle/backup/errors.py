@@ -24,6 +24,10 @@ class DamagedError(BackupError):
     """A backup that is not what its manifest says; another one may be."""
 
 
+class UnreadableError(DamagedError):
+    """A part of a backup that a store does not give, which answers otherwise."""
+
+
 class UnfinishedError(DamagedError):
     """What a backup that was cut short has left: it never was one."""
 

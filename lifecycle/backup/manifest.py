@@ -119,17 +119,21 @@ def time_of(name: str) -> float:
     return datetime.datetime.strptime(name, "%Y%m%dT%H%M%S.%f%z").timestamp()
 
 
-def parse_time(text: str) -> float:
-    """
-    Return *text*, a backup's name or ISO 8601, in seconds since 1970.
+At = float | str
+"""Which backup is meant: that of a name, or the newest of a time or before."""
 
-    A name means that very backup; a time without a zone is UTC.
+
+def parse_at(text: str) -> At:
+    """
+    Return *text* where it is a backup's name, else, from ISO 8601, in seconds since 1970.
+
+    A time without a zone is UTC.
 
     Raises:
         ValueError: it is neither.
     """
     if is_name(text):
-        return time_of(text) + 0.0005  # names have milliseconds, and this is after it
+        return text
     moment = datetime.datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)

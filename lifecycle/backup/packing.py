@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from backports.zstd import ZstdCompressor, ZstdDecompressor, ZstdError
 
@@ -13,6 +13,13 @@ from lifecycle.backup.errors import DamagedError
 from lifecycle.backup.manifest import Stored
 
 CHUNK = 1 << 20  # bytes
+
+
+class Readable(Protocol):
+    """As much of a file as is needed to read one."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to *size* bytes, b"" at the end."""
 
 
 def pack(source: Path, target: Path) -> Stored:
@@ -34,7 +41,7 @@ def pack(source: Path, target: Path) -> Stored:
 
 
 def unpack(
-    source: BinaryIO,
+    source: Readable,
     target: BinaryIO,
     expected: Stored,
     what: str,
@@ -73,7 +80,7 @@ def unpack(
         )
 
 
-def sha256_of(source: BinaryIO) -> str:
+def sha256_of(source: Readable) -> str:
     """Return the SHA-256 of what is left of *source*."""
     digest = hashlib.sha256()
     while chunk := source.read(CHUNK):

@@ -25,7 +25,7 @@ from lifecycle.backup import snapshot, workplace
 from lifecycle.backup.conf import backup_conf
 from lifecycle.backup.directory import sync_folder
 from lifecycle.backup.errors import BackupError, DamagedError, NotNowError
-from lifecycle.backup.manifest import Manifest, name_of, time_of
+from lifecycle.backup.manifest import At, Manifest, name_of, time_of
 from lifecycle.backup.snapshot import Progress
 from lifecycle.backup.store import Store
 from lifecycle.conf import conf
@@ -98,7 +98,7 @@ def _refuse_instances() -> None:
 def restore(
     progress: Progress,
     *,
-    at: float | None = None,
+    at: At | None = None,
     site: str = "",
     move_aside: bool = False,
 ) -> Restored:
@@ -107,7 +107,8 @@ def restore(
 
     Args:
         progress: told what is being done.
-        at: take the newest one that was made then or before; None: the newest.
+        at: take the newest one that was made then or before, or the one of that name
+            and no other; None: the newest.
         site: whose; '' is this data directory's, or the only one in the store.
         move_aside: whether a database that is here is moved away first; otherwise
             it is in the way.
@@ -143,7 +144,7 @@ def restore(
 
 
 def restore_into(
-    folder: Path, progress: Progress, *, at: float | None = None, site: str = ""
+    folder: Path, progress: Progress, *, at: At | None = None, site: str = ""
 ) -> Restored:
     """
     Restore into *folder* instead, which must be empty or missing; the site goes on.
@@ -160,7 +161,7 @@ def restore_into(
 
 
 def restore_in(
-    work: Path, folder: Path, progress: Progress, *, at: float | None, site: str
+    work: Path, folder: Path, progress: Progress, *, at: At | None, site: str
 ) -> Restored:
     """Restore into *folder*, for whoever has opened the folder *work*."""
     began = time.monotonic()
@@ -230,22 +231,33 @@ def choose_site(store: Store, wanted: str) -> str:
     return there[0]
 
 
+def choose(store: Store, site: str, at: At | None) -> list[str]:
+    """Return the names of the backups of *at* and before, the newest first."""
+    names = store.names(site)
+    if isinstance(at, str):
+        return names[names.index(at) :] if at in names else []
+    return [name for name in names if at is None or time_of(name) <= at]
+
+
 def _fetch_newest(
-    store: Store, site: str, at: float | None, work: Path, progress: Progress
+    store: Store, site: str, at: At | None, work: Path, progress: Progress
 ) -> tuple[Manifest, Listed, list[str]]:
     """Fetch the newest good backup, less its files; return also what was skipped."""
-    names = [name for name in store.names(site) if at is None or time_of(name) <= at]
     skipped = []
-    for name in names:
+    for name in choose(store, site, at):
         try:
             manifest = store.manifest(site, name)
             listed = fetch(store, manifest, work, progress)
         except DamagedError as exc:
+            if name == at:
+                raise  # whoever names one wants no other
             logger.warning("event=backup_damaged reason=%s", quoted(exc))
             skipped.append(str(exc))
         else:
             return manifest, listed, skipped
-    when = f" of {name_of(at)} or before" if at is not None else ""
+    when = ""
+    if at is not None:
+        when = f" {at}" if isinstance(at, str) else f" of {name_of(at)} or before"
     if skipped:
         raise BackupError(
             f"No backup{when} in {store} verifies: {' '.join(skipped)} Nothing was "

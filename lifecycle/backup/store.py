@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -20,12 +21,23 @@ from lifecycle.backup.errors import (
     DamagedError,
     StoreError,
     UnfinishedError,
+    UnreadableError,
 )
 from lifecycle.backup.manifest import Manifest, Stored
+from lifecycle.backup.packing import Readable
 
 _SITE = re.compile(r"[0-9a-f]{16}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _DATABASE, _FILES, _MANIFEST = "database.zst", "files.json.zst", "manifest.json"
+# What this machine lacks while it reads, whichever object that is of.
+_LACKS = {
+    errno.EDQUOT,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOSPC,
+    errno.EROFS,
+}
 
 
 class Store:
@@ -55,12 +67,37 @@ class Store:
         except ImproperlyConfigured as exc:
             raise StoreError(f"STORAGES['backups'] cannot be used: {exc}") from exc
         except Exception as exc:  # each storage has errors of its own
-            reason = " ".join(f"{exc}".split()) or type(exc).__name__
             where = str(self) if hasattr(self, "_storage") else "STORAGES['backups']"
             raise StoreError(
-                f"Backup store {where} cannot {what}: {reason.rstrip('.')}. See to the "
+                f"Backup store {where} cannot {what}: {_reason(exc)}. See to the "
                 "store, its keys and its room; what was in it is as it was."
             ) from exc
+
+    @contextlib.contextmanager
+    def _reading(self, site: str, what: str, missing: BackupError) -> Iterator[None]:
+        """
+        Tell what one object cannot be read for from a store that does not answer.
+
+        Args:
+            what: the object's name, for a message.
+            missing: raised where there is none.
+
+        Raises:
+            UnreadableError: the store can be listed, so that it is this object; there
+                may be others.
+            StoreError: it cannot, or it is this machine that cannot read.
+        """
+        try:
+            with self._told("be read"):
+                yield
+        except FileNotFoundError as exc:
+            raise missing from exc
+        except StoreError as exc:
+            cause = exc.__cause__
+            if isinstance(cause, MemoryError) or getattr(cause, "errno", 0) in _LACKS:
+                raise
+            self.names(site)
+            raise UnreadableError(f"{what} cannot be read: {_reason(cause)}.") from exc
 
     # -- what there is --------------------------------------------------------
 
@@ -98,27 +135,30 @@ class Store:
             UnfinishedError: it has none.
             DamagedError: it has one that does not fit.
         """
-        try:
-            with (
-                self._told("be read"),
-                self._open(f"{site}/{name}/{_MANIFEST}") as file,
-            ):
-                data = file.read()
-        except FileNotFoundError as exc:
-            raise UnfinishedError(
-                f"Backup {name} is not whole: it was never finished."
-            ) from exc
+        with self._object(
+            site,
+            f"{name}/{_MANIFEST}",
+            f"Backup {name}: its manifest",
+            UnfinishedError(f"Backup {name} is not whole: it was never finished."),
+        ) as reader:
+            data = b"".join(iter(lambda: reader.read(packing.CHUNK), b""))
         return manifests.parse(data, site, name)
 
-    def _open(self, path: str) -> BinaryIO:
-        """Open an object; a bucket's storage has fetched all of it by then."""
-        file = cast("BinaryIO", self._storage.open(path, "rb"))
-        try:
-            file.read(0)
-        except BaseException:
-            file.close()
-            raise
-        return file
+    @contextlib.contextmanager
+    def _object(
+        self, site: str, path: str, what: str, missing: BackupError
+    ) -> Iterator[Readable]:
+        """Open an object for reading; *what* and *missing* as for `_reading`."""
+
+        def told() -> contextlib.AbstractContextManager[None]:
+            return self._reading(site, what, missing)
+
+        with told():
+            file = cast("BinaryIO", self._storage.open(f"{site}/{path}", "rb"))
+        with file:
+            with told():
+                file.read(0)  # a bucket's storage fetches all of it now
+            yield _Reader(file, told)
 
     def _path(self, manifest: Manifest, name: str) -> str:
         return f"{manifest.site}/{manifest.name}/{name}"
@@ -161,7 +201,7 @@ class Store:
             DamagedError: one is missing, or other than what was stored.
         """
         for name, stored in _objects(manifest).items():
-            with self._reading(manifest, name) as reader:
+            with self._part(manifest, name) as reader:
                 if packing.sha256_of(reader) != stored.stored_sha256:
                     raise DamagedError(
                         f"Backup {manifest.name}: {name} is damaged: it has another "
@@ -213,21 +253,16 @@ class Store:
             DamagedError: it is missing, or other than its name says.
             OSError: *target* cannot be written.
         """
-        try:
-            with self._told("be read"):
-                reader = self._open(f"{site}/files/{sha256}")
-        except FileNotFoundError as exc:
-            raise DamagedError(f"File {sha256} is missing in the store.") from exc
-        with reader, target.open("wb") as writer:
-            while chunk := self._chunk(reader):
+        missing = DamagedError(f"File {sha256} is missing in the store.")
+        with (
+            self._object(site, f"files/{sha256}", f"File {sha256}", missing) as reader,
+            target.open("wb") as writer,
+        ):
+            while chunk := reader.read(packing.CHUNK):
                 writer.write(chunk)
         with target.open("rb") as written:
             if packing.sha256_of(written) != sha256:
                 raise DamagedError(f"File {sha256} is damaged in the store.")
-
-    def _chunk(self, reader: BinaryIO) -> bytes:
-        with self._told("be read"):
-            return reader.read(packing.CHUNK)
 
     def _get(
         self,
@@ -238,20 +273,18 @@ class Store:
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         what = f"Backup {manifest.name}: {name}"
-        with self._reading(manifest, name) as reader, target.open("wb") as writer:
+        with self._part(manifest, name) as reader, target.open("wb") as writer:
             packing.unpack(reader, writer, stored, what, progress)
 
-    @contextlib.contextmanager
-    def _reading(self, manifest: Manifest, name: str) -> Iterator[BinaryIO]:
-        try:
-            with self._told("be read"):
-                reader = self._open(self._path(manifest, name))
-        except FileNotFoundError as exc:
-            raise DamagedError(
-                f"Backup {manifest.name} is not whole: {name} is missing."
-            ) from exc
-        with reader:
-            yield reader
+    def _part(
+        self, manifest: Manifest, name: str
+    ) -> contextlib.AbstractContextManager[Readable]:
+        return self._object(
+            manifest.site,
+            f"{manifest.name}/{name}",
+            f"Backup {manifest.name}: {name}",
+            DamagedError(f"Backup {manifest.name} is not whole: {name} is missing."),
+        )
 
     # -- removing -------------------------------------------------------------
 
@@ -267,6 +300,27 @@ class Store:
     def _remove(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError), self._told("be cleared"):
             self._storage.delete(path)
+
+
+class _Reader:
+    """The content of an object; what reading it raises is told."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        told: Callable[[], contextlib.AbstractContextManager[None]],
+    ) -> None:
+        self._file = file
+        self._told = told
+
+    def read(self, size: int, /) -> bytes:
+        with self._told():
+            return self._file.read(size)
+
+
+def _reason(exc: BaseException | None) -> str:
+    """Return what *exc* says, in one line without its full stop."""
+    return " ".join(f"{exc}".split()).rstrip(".") or type(exc).__name__
 
 
 def _objects(manifest: Manifest) -> dict[str, Stored]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from lifecycle.backup import packing, restoring, workplace
 from lifecycle.backup.conf import backup_conf
 from lifecycle.backup.errors import BackupError, DamagedError
-from lifecycle.backup.manifest import time_of
+from lifecycle.backup.manifest import At
 from lifecycle.backup.restoring import Listed
 from lifecycle.backup.snapshot import Progress
 from lifecycle.backup.store import Store
@@ -18,13 +18,13 @@ logger = logging.getLogger(__name__)
 
 
 def verify(
-    progress: Progress, *, at: float | None = None, site: str = "", every: bool = False
+    progress: Progress, *, at: At | None = None, site: str = "", every: bool = False
 ) -> list[tuple[str, str]]:
     """
     Check the newest backup, or *every* one; a restore is done up to its last step.
 
     Args:
-        at: those of that time or before.
+        at: those of that time or before; a name: that one and those before.
         site: whose; '' as for a restore.
 
     Returns:
@@ -36,9 +36,7 @@ def verify(
     with workplace.opened() as work:
         store = Store()
         site = restoring.choose_site(store, site)
-        names = [
-            name for name in store.names(site) if at is None or time_of(name) <= at
-        ]
+        names = restoring.choose(store, site, at)
         if not names:
             raise BackupError(
                 f"Backup store {store} has no such backup of site {site}."

@@ -234,6 +234,115 @@ def test_a_damaged_backup_is_passed_over_for_the_one_before(
     assert site.words(restored.aside / site.database.name)[-1] == "third"
 
 
+class Torn(io.BytesIO):
+    """A file whose last block cannot be read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        if size and not found:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return found
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
+    """What the store cannot read: part of a name to an error number, 0: at its end."""
+    broken: dict[str, int] = {}
+    opening = DirectoryStorage.open
+
+    def open_it(self: DirectoryStorage, name: str, mode: str = "rb") -> File[bytes]:
+        errors = [error for part, error in broken.items() if part in name]
+        if any(errors):
+            raise OSError(errors[0], os.strerror(errors[0]))
+        file: File[bytes] = opening(self, name, mode)
+        if not errors:
+            return file
+        with file:
+            return File(Torn(file.read()))
+
+    monkeypatch.setattr(DirectoryStorage, "open", open_it)
+    yield broken
+    broken.clear()
+
+
+@pytest.mark.parametrize("part", ["database.zst", "files.json.zst", "manifest.json"])
+@pytest.mark.parametrize(("error", "why"), [(0, "[Errno 5]"), (13, "[Errno 13]")])
+def test_a_backup_that_cannot_be_read_is_passed_over_for_the_one_before(
+    site: Site,
+    unreadable: dict[str, int],
+    part: str,
+    error: int,
+    why: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good = site.back_up()
+    site.write("second")
+    bad = site.back_up()
+    unreadable[f"{bad.name}/{part}"] = error
+    what = "its manifest" if part == "manifest.json" else part
+    line = (
+        f"Backup {bad.name}: {what} cannot be read: {why} "
+        f"{os.strerror(error or errno.EIO)}."
+    )
+    with pytest.raises(SystemExit):
+        command("verify", "--all")
+    assert capsys.readouterr().out == f"{bad.name}: {line}\n{good.name}: good\n"
+    command("drill")
+    assert capsys.readouterr().err == f"{line}\n"
+    site.lose()
+    # Whoever names one wants no other.
+    assert fails("restore", "--at", bad.name) == (1, line)
+    assert not site.database.exists()
+    restored = restoring.restore_at_start(silent)
+    assert restored is not None
+    assert (restored.manifest.name, restored.skipped) == (good.name, [line])
+    assert site.words() == ["first"]
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_the_database_away(
+    site: Site, unreadable: dict[str, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sha256 = site.add_file(b"a picture")
+    site.back_up()
+    site.lose()
+    unreadable[sha256] = errno.EIO
+    code, line = fails("restore")
+    assert (code, line) == (1, "The database is restored; 1 files are not.")
+    assert capsys.readouterr().err == (
+        f"files/{sha256[:2]}/{sha256}: File {sha256} cannot be read: [Errno 5] "
+        "Input/output error.\n"
+    )
+
+
+def test_a_store_that_goes_away_meanwhile_is_not_passed_over(
+    site: Site, unreadable: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.back_up()
+    made = site.back_up()
+    site.lose()
+    # This machine lacks what it takes to read, and so no backup is at fault.
+    unreadable[f"{made.name}/database.zst"] = errno.ENOSPC
+    wanted = f"Backup store {site.store} cannot be "
+    with pytest.raises(BackupError, match="No space left") as caught:
+        restoring.restore_at_start(silent)
+    assert str(caught.value).startswith(f"{wanted}read: [Errno 28]")
+    unreadable[f"{made.name}/database.zst"] = errno.EIO
+    fetch = restoring.fetch
+
+    def fetch_from_nowhere(*arguments: Any) -> restoring.Listed:
+        def refuse(self: DirectoryStorage, path: str) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(DirectoryStorage, "listdir", refuse)
+        return fetch(*arguments)
+
+    monkeypatch.setattr(restoring, "fetch", fetch_from_nowhere)
+    with pytest.raises(BackupError) as caught:
+        restoring.restore_at_start(silent)
+    assert str(caught.value).startswith(f"{wanted}listed: [Errno 5]")
+    assert not site.database.exists()
+
+
 @pytest.mark.parametrize("change", [flip, cut, Path.unlink])
 def test_a_damaged_file_is_named_and_does_not_keep_the_database_away(
     site: Site, change: Any, capsys: pytest.CaptureFixture[str]
@@ -351,7 +460,7 @@ def test_a_time_chooses_the_newest_of_then_or_before(site: Site) -> None:
         made.append(site.back_up())
         site.write(word)
     for each, words in zip(made, (1, 2, 3), strict=True):
-        restored = site.restore(at=manifest.parse_time(each.name), move_aside=True)
+        restored = site.restore(at=each.name, move_aside=True)
         assert restored.manifest == each
         assert len(site.words()) == words
     code, line = fails("restore", "--move-aside", "--at", "2000-01-01")
@@ -359,6 +468,9 @@ def test_a_time_chooses_the_newest_of_then_or_before(site: Site) -> None:
         1,
         True,
     )
+    name = "20000101T000000.000Z"
+    code, line = fails("restore", "--move-aside", "--at", name)
+    assert (code, f"has no backup {name} of site " in line) == (1, True)
     code, line = fails("verify", "--at", "yesterday")
     assert (code, line.startswith("--at 'yesterday' is not a time")) == (2, True)
 

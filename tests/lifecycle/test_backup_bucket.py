@@ -157,16 +157,26 @@ def test_an_upload_that_ends_half_way_leaves_no_object_and_no_part(
     call_command("backup", "verify")
 
 
-def test_an_object_that_comes_in_half_is_not_restored(
-    proxy: FaultyProxy, guarded: Path
+@pytest.mark.parametrize("fault", ["500", "403", "half", "stuck"])
+def test_an_object_that_cannot_be_had_costs_that_backup_and_no_other(
+    proxy: FaultyProxy, guarded: Path, fault: str
 ) -> None:
-    creating.create("command", silent)
+    good = creating.create("command", silent)
     before = words(guarded)
-    proxy.path_part = "database.zst"
-    proxy.fault = "half"
-    line = fails("restore", "--move-aside")
-    assert line.startswith(f"Backup store {proxy.bucket.url} cannot be read: ")
+    with contextlib.closing(sqlite3.connect(guarded)) as raw, raw:
+        raw.execute("INSERT INTO words VALUES (randomblob(300000))")
+    bad = creating.create("command", silent)
+    proxy.path_part, proxy.fault = f"{bad.name}/database.zst", fault
+    assert fails("restore", "--move-aside", "--at", bad.name).startswith(
+        f"Backup {bad.name}: database.zst cannot be read: "
+    )
     assert proxy.hits > 0
+    assert len(words(guarded)) == 2
+    with restoring.alone():
+        restored = restoring.restore(silent, move_aside=True)
+    assert restored.manifest == good
+    (line,) = restored.skipped
+    assert line.startswith(f"Backup {bad.name}: database.zst cannot be read: ")
     assert words(guarded) == before
     proxy.fault = ""
     call_command("backup", "verify")

@@ -104,7 +104,8 @@ class Command(BaseCommand):
             "--at",
             default=None,
             metavar="TIME",
-            help="the newest of that time or before: a name from the list, or ISO 8601",
+            help="the one of that name from the list, or the newest of that time "
+            "(ISO 8601) or before",
         )
 
     def handle(self, *, action: str, **options: Any) -> None:
@@ -114,7 +115,7 @@ class Command(BaseCommand):
         self._verbosity: int = options["verbosity"]
         at = options.get("at")
         try:
-            options["at"] = None if at is None else manifest.parse_time(at)
+            options["at"] = None if at is None else manifest.parse_at(at)
         except ValueError as exc:
             raise CommandError(
                 f"--at {at!r} is not a time: give a name from `backup list`, or ISO "
