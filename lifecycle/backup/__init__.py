@@ -9,7 +9,9 @@ A store is any Django storage, alias `backups`. What is in it:
     SITE/files/SHA256         each file once, whichever backups have it
 
 SITE is a random id that a data directory keeps, NAME a moment in UTC, as
-'20261126T050715.123Z'. Everything is written once and never changed.
+'20261126T050715.123Z'. Names are in the order of making: where the clock was set back,
+a name is just after the one before, and the manifest says the moment. Everything is
+written once and never changed.
 """
 
 from __future__ import annotations

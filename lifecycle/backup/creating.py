@@ -19,7 +19,7 @@ from pathlib import Path
 from lifecycle.backup import packing, pruning, site, snapshot, status, workplace
 from lifecycle.backup.conf import backup_conf
 from lifecycle.backup.errors import BackupError, NotNowError
-from lifecycle.backup.manifest import Manifest, name_of
+from lifecycle.backup.manifest import Manifest, name_after
 from lifecycle.backup.snapshot import Progress
 from lifecycle.backup.store import Store
 from lifecycle.conf import conf
@@ -87,7 +87,8 @@ def _make(store: Store, work: Path, reason: str, progress: Progress) -> Manifest
     site_id = site.current_or_new()
     raw, packed = work / "database", work / "packed"
     moment = snapshot.take(source, raw, progress)
-    name = name_of(moment)
+    newest = next(iter(store.names(site_id)), "")
+    name = name_after(newest, moment)
     migrations = snapshot.migrations(raw)
     progress("pack", 0, 0)
     database = packing.pack(raw, packed)

@@ -39,8 +39,8 @@ class Manifest:
 
     Attributes:
         site: the id of the data directory that it was made of.
-        name: the moment of its snapshot; see `name_of`.
-        created_at: the same, in seconds since 1970.
+        name: the moment of its snapshot, or a later one; see `name_after`.
+        created_at: that moment, in seconds since 1970.
         seconds: that making it took.
         reason: 'schedule', 'shutdown' or 'command'.
         migrations: those that had been applied, as 'app.name'.
@@ -109,9 +109,22 @@ def name_of(at: float) -> str:
     return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03}Z"
 
 
+def name_after(newest: str, at: float) -> str:
+    """
+    Return the name of a backup made at *at*, later than *newest*, '' for none.
+
+    So that the order of names is that of making, though the clock was set back.
+    """
+    after = name_of(time_of(newest) + 0.0015) if newest else ""  # names have ms
+    return max(name_of(at), after)
+
+
 def is_name(text: str) -> bool:
     """Return whether *text* is the name of a backup."""
-    return bool(_NAME.fullmatch(text))
+    try:
+        return bool(_NAME.fullmatch(text) and time_of(text))
+    except ValueError:
+        return False  # a 31st of June
 
 
 def time_of(name: str) -> float:

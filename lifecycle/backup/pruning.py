@@ -6,7 +6,6 @@ import logging
 import time
 from pathlib import Path
 
-from lifecycle.backup import status
 from lifecycle.backup.conf import backup_conf
 from lifecycle.backup.errors import DamagedError, UnfinishedError
 from lifecycle.backup.manifest import Manifest, time_of
@@ -51,14 +50,15 @@ class Plan:
             try:
                 found[name] = store.manifest(site, name)
             except UnfinishedError:
-                if now - time_of(name) > _UNFINISHED:
+                # What was finished after it says when, if a clock was set back.
+                later = [each.created_at for each in found.values()]
+                if now - min([time_of(name), *later]) > _UNFINISHED:
                     self.leftovers.append(name)
             except DamagedError as exc:
                 logger.warning("event=backup_damaged reason=%s", quoted(exc))
-        wanted = kept(found, now, last=backup_conf.keep, days=backup_conf.keep_days)
-        # A clock that was set back gives the last one an older name than others have.
-        last = status.read(backup_conf.status_path).name
-        wanted |= {good, last} & found.keys()
+        made = {name: each.created_at for name, each in found.items()}
+        wanted = kept(made, now, last=backup_conf.keep, days=backup_conf.keep_days)
+        wanted |= {good} & found.keys()
         if good not in found and len(wanted) < len(found):
             wanted |= _newest_good(store, found)
         self.kept = [found[name] for name in found if name in wanted]

@@ -236,7 +236,17 @@ def choose(store: Store, site: str, at: At | None) -> list[str]:
     names = store.names(site)
     if isinstance(at, str):
         return names[names.index(at) :] if at in names else []
-    return [name for name in names if at is None or time_of(name) <= at]
+    return [name for name in names if at is None or _was_made_by(store, site, name, at)]
+
+
+def _was_made_by(store: Store, site: str, name: str, at: float) -> bool:
+    if time_of(name) <= at:
+        return True
+    # Where the clock was set back, a name is later than what it names.
+    try:
+        return store.manifest(site, name).created_at <= at
+    except DamagedError:
+        return False
 
 
 def _fetch_newest(

@@ -537,19 +537,61 @@ def test_pruning_keeps_the_newest_good_one(site: Site, settings: Any) -> None:
     assert site.names() == [bad[2].name, newest.name]
 
 
-def test_pruning_keeps_what_was_made_after_the_clock_was_set_back(
-    site: Site, settings: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+    """What sets the clock a day ahead, as long as what it returns is entered."""
+    now = time.time
+
+    @contextlib.contextmanager
+    def a_day() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: now() + 86400)
+            yield
+
+    return a_day
+
+
+def test_the_newest_is_what_was_made_last_though_the_clock_was_set_back(
+    site: Site, settings: Any, ahead: Callable[[], Any]
 ) -> None:
+    settings.LIFECYCLE_SIMPLE_BACKUP_INTERVAL = 60.0
+    before = site.back_up()
+    with ahead():
+        early = site.back_up()
+    site.write("second")
+    between = manifest.name_of(time.time())
+    site.write("third")
+    late = site.back_up()
+    assert site.names() == [before.name, early.name, late.name]
+    assert Backup().age == "0 min"
+    assert late.created_at < early.created_at
+    # A time is that of the making.
+    for at, made in (
+        (None, late),
+        (late.created_at + 60, late),
+        (manifest.time_of(between), before),
+        (late.name, late),
+        (early.name, early),
+    ):
+        assert site.restore(at=at, move_aside=True).manifest == made
     settings.LIFECYCLE_SIMPLE_BACKUP_KEEP = 1
     settings.LIFECYCLE_SIMPLE_BACKUP_KEEP_DAYS = 0
-    now = time.time
-    with monkeypatch.context() as patch:
-        patch.setattr(time, "time", lambda: now() + 86400)
-        early = site.back_up()
-    late = site.back_up()
-    assert site.names() == [late.name, early.name]
     command("prune")
-    assert site.names() == [late.name, early.name]
+    assert site.names() == [late.name]
+
+
+def test_what_was_cut_short_while_the_clock_was_ahead_goes_after_a_day(
+    site: Site, ahead: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ahead(), ahead():
+        cut_short = site.back_up()
+    (stored,) = site.stored("*/*/manifest.json")
+    stored.unlink()
+    finished = site.back_up()
+    assert site.names() == [cut_short.name, finished.name]
+    with ahead():
+        command("prune")
+    assert site.names() == [finished.name]
 
 
 def test_a_prune_that_fails_does_not_fail_the_backup(
