@@ -27,6 +27,7 @@ class Plan:
         kept: the manifests of the backups that stay, the newest first.
         removed: those of the backups that go.
         leftovers: the names of what was never finished, a day ago or longer.
+        unknown: why it is not known which files some other backup has; '' when it is.
     """
 
     def __init__(self, store: Store, site: str, good: str = "") -> None:
@@ -46,6 +47,7 @@ class Plan:
         now = time.time()
         found: dict[str, Manifest] = {}
         self.leftovers: list[str] = []
+        self.unknown = ""
         for name in store.names(site):
             try:
                 found[name] = store.manifest(site, name)
@@ -56,6 +58,7 @@ class Plan:
                     self.leftovers.append(name)
             except DamagedError as exc:
                 logger.warning("event=backup_damaged reason=%s", quoted(exc))
+                self.unknown = self.unknown or str(exc)
         made = {name: each.created_at for name, each in found.items()}
         wanted = kept(made, now, last=backup_conf.keep, days=backup_conf.keep_days)
         wanted |= {good} & found.keys()
@@ -107,7 +110,7 @@ def _newest_good(store: Store, found: dict[str, Manifest]) -> set[str]:
 
 def _unused_files(store: Store, plan: Plan, scratch: Path) -> set[str]:
     """
-    Return the hashes that only backups to be removed have.
+    Return the hashes that only backups to be removed have; none if that is not known.
 
     Files seldom go from a site, so that most often nothing but checksums of lists
     are compared.
@@ -120,9 +123,14 @@ def _unused_files(store: Store, plan: Plan, scratch: Path) -> set[str]:
             if not unused:
                 break
             unused -= _hashes(store, manifest, scratch)
+        why = plan.unknown if unused else ""
     except DamagedError as exc:
-        # Then nobody knows which files it has: all of them stay.
-        logger.warning("event=backup_damaged reason=%s", quoted(exc))
+        why = str(exc)
+    if why:
+        # Nobody knows which files that one has: all of them stay.
+        logger.warning(
+            "event=files_kept reason=%s", quoted(f"{why} No file is removed.")
+        )
         return set()
     return unused
 

@@ -639,6 +639,37 @@ def test_files_stay_when_a_list_cannot_be_read(site: Site, settings: Any) -> Non
     assert [path.name for path in site.stored("*/files/*")] == [gone]
 
 
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_files_stay_when_a_manifest_cannot_be_read(
+    site: Site,
+    settings: Any,
+    unreadable: dict[str, int],
+    caplog: pytest.LogCaptureFixture,
+    is_damaged: bool,
+) -> None:
+    sha256 = site.add_file(b"a picture")
+    first, second = site.back_up(), site.back_up()
+    (site.files / sha256[:2] / sha256).unlink()
+    site.back_up()
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP = 1
+    settings.LIFECYCLE_SIMPLE_BACKUP_KEEP_DAYS = 0
+    path = next(site.store.glob(f"*/{second.name}/manifest.json"))
+    whole = path.read_bytes()
+    if is_damaged:
+        damage(path, cut)
+    else:
+        unreadable[f"{second.name}/manifest.json"] = errno.EIO
+    command("prune")
+    assert first.name not in site.names()
+    line = next(line for line in caplog.messages if "event=files_kept" in line)
+    assert f'reason="Backup {second.name}: its manifest cannot be read' in line
+    # Somebody mends it, and it can be restored with its files.
+    path.write_bytes(whole)
+    unreadable.clear()
+    site.restore(at=second.name, move_aside=True)
+    assert (site.files / sha256[:2] / sha256).read_bytes() == b"a picture"
+
+
 def test_a_good_backup_that_cannot_be_noted_is_called_good(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
