@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from django.db import connections
@@ -154,30 +154,61 @@ def restore_into(
     Raises:
         BackupError: as `restore`.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise NotNowError(f"{folder} is not empty: name a folder that is.")
     with workplace.opened() as work:
+        _refuse_what_is_there(folder)
         return restore_in(work, folder, progress, at=at, site=site)
 
 
 def restore_in(
     work: Path, folder: Path, progress: Progress, *, at: At | None, site: str
 ) -> Restored:
-    """Restore into *folder*, for whoever has opened the folder *work*."""
+    """
+    Restore into *folder*, for whoever has opened the folder *work*.
+
+    A restore that fails leaves it as it was.
+    """
     began = time.monotonic()
     store = Store()
     site = choose_site(store, site)
     manifest, listed, skipped = _fetch_newest(store, site, at, work, progress)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    is_same_disk = folder.stat().st_dev == work.stat().st_dev
-    needed = manifest.file_bytes + (0 if is_same_disk else manifest.database.size)
-    workplace.need_room(folder, needed, "what is restored into it")
+    # The fetch may have taken minutes, and what is there by now is not to be removed.
+    _refuse_what_is_there(folder)
     trees = {name: folder / name for name in backup_conf.trees}
-    files, lost = _fetch_files(store, manifest, listed, work, trees, progress)
-    (folder / "site-id").write_text(f"{site}\n")
-    # Moved within a disk, and so there only once.
-    shutil.move(work / RAW, folder / conf.database_path.name)
+    id_path, database = folder / "site-id", folder / conf.database_path.name
+    with _undone_on_failure(folder, [*trees.values(), id_path, database]):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        is_same_disk = folder.stat().st_dev == work.stat().st_dev
+        needed = manifest.file_bytes + (0 if is_same_disk else manifest.database.size)
+        workplace.need_room(folder, needed, "what is restored into it")
+        files, lost = _fetch_files(store, manifest, listed, work, trees, progress)
+        id_path.write_text(f"{site}\n")
+        # Moved within a disk, and so there only once.
+        shutil.move(work / RAW, database)
     return Restored(manifest, skipped, files, lost, time.monotonic() - began)
+
+
+def _refuse_what_is_there(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise NotNowError(f"{folder} is not empty: name a folder that is.")
+
+
+@contextlib.contextmanager
+def _undone_on_failure(folder: Path, made: list[Path]) -> Iterator[None]:
+    """Remove what was *made* in the empty *folder*, and those above it that were not."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    with contextlib.ExitStack() as undo:
+        for each in reversed(missing):
+            undo.callback(_remove, each.rmdir)
+        for each in made:
+            undo.callback(_remove, each.unlink)
+            undo.callback(shutil.rmtree, each, ignore_errors=True)
+        yield
+        undo.pop_all()
+
+
+def _remove(remove: Callable[[], None]) -> None:
+    with contextlib.suppress(OSError):  # it was never made, or somebody else uses it
+        remove()
 
 
 def restore_at_start(progress: Progress) -> Restored | None:

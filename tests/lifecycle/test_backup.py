@@ -810,6 +810,65 @@ def test_a_restore_sees_to_the_room_for_its_files_first(
         assert path.exists()
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_restore_elsewhere_that_fails_half_way_leaves_nothing(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool
+) -> None:
+    one, two = site.add_file(b"one"), site.add_file(b"two")
+    site.back_up()
+    into = tmp_path / "some" / "where"
+    into.parent.mkdir()
+    (into.parent / "else").write_bytes(b"x")
+    code, line = fails("restore", "--into", str(into.parent / "else"))
+    assert (code, "else cannot be written: Not a directory" in line) == (1, True)
+    if exists:
+        into.mkdir()
+    there = into if exists else into / "deep"
+    get, move = Store.get_file, shutil.move
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(there))
+
+    def get_one(store: Store, id_: str, sha256: str, target: Path) -> None:
+        if sha256 == max(one, two):  # they come in order
+            assert list(there.rglob(min(one, two)))
+            refuse()
+        get(store, id_, sha256, target)
+
+    def move_half(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:100])
+        refuse()
+
+    def leaves_nothing() -> None:
+        code, line = fails("restore", "--into", str(there))
+        assert code == 1
+        assert line.startswith(f"{there} cannot be written: No space left on device.")
+        left = [into.parent / "else", *([into] if exists else [])]
+        assert sorted(tmp_path.glob("some/**/*")) == left
+
+    monkeypatch.setattr(Store, "get_file", get_one)
+    leaves_nothing()
+    monkeypatch.setattr(Store, "get_file", get)
+    monkeypatch.setattr(shutil, "move", move_half)
+    leaves_nothing()
+    monkeypatch.setattr(shutil, "move", move)
+    # What somebody else has put there meanwhile is not touched.
+    fetch = restoring.fetch
+
+    def fetch_slowly(*arguments: Any) -> restoring.Listed:
+        (there / "files").mkdir(parents=True)
+        return fetch(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring, "fetch", fetch_slowly)
+        code, line = fails("restore", "--into", str(there))
+    assert (code, f"{there} is not empty" in line) == (3, True)
+    (there / "files").rmdir()
+    command("restore", "--into", str(there))
+    assert site.words(there / site.database.name) == ["first"]
+    assert len([path for path in there.rglob("*") if path.is_file()]) == 4
+
+
 def test_a_drill_leaves_that_of_another_one_alone(site: Site) -> None:
     site.back_up()
     lock = locks.acquire(site.data_dir / "backup.lock")
