@@ -12,7 +12,7 @@ import random
 import threading
 import time
 
-from lifecycle.backup import status
+from lifecycle.backup import status, workplace
 from lifecycle.backup.conf import backup_conf
 from lifecycle.backup.errors import NotNowError
 from lifecycle.child import Child, django_command
@@ -26,12 +26,14 @@ _JITTER = 0.05
 # The wait after the first failure, in seconds; it doubles, up to the interval.
 _FIRST_RETRY = 30.0
 # What a backup that is called off gets to end, in seconds. It does not clear up: a
-# handoff waits for it. What it leaves is removed by the next one.
+# handoff waits for it. What it leaves is removed by the next holder of the slot.
 _PATIENCE = 1.0
+_POLL = 0.1
 
 
 def run(stop: threading.Event) -> None:
     """Make backups until *stop* is set. Called in the writer process."""
+    _clear_up(stop)
     if not backup_conf.is_scheduled:
         return
     status.note_begun(backup_conf.status_path)
@@ -55,6 +57,14 @@ def run(stop: threading.Event) -> None:
         if exit_status:
             _say_what_it_did_not(exit_status, before)
         failures = failures + 1 if exit_status else 0
+
+
+def _clear_up(stop: threading.Event) -> None:
+    """Remove what was left by a backup that was called off, and may just be ending."""
+    deadline = time.monotonic() + 2 * _PATIENCE
+    while not workplace.clear() and time.monotonic() < deadline:
+        if stop.wait(_POLL):
+            return
 
 
 def _say_what_it_did_not(exit_status: int, before: status.Status) -> None:

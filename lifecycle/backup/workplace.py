@@ -54,6 +54,19 @@ def opened(wait: float = 0.0) -> Iterator[Path]:
         ) from exc
 
 
+def clear() -> bool:
+    """Remove what a killed one left; return False when there is one at work instead."""
+    folder = backup_conf.work_dir
+    if folder.exists():
+        with contextlib.suppress(OSError):  # it is tried again by the next backup
+            lock = locks.acquire(conf.data_dir / "backup.lock")
+            if lock is None:
+                return False
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+    return True
+
+
 def _lock(path: Path, wait: float) -> int:
     deadline = time.monotonic() + wait
     while True:

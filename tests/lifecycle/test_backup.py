@@ -700,6 +700,25 @@ def test_one_backup_at_a_time(site: Site) -> None:
     site.back_up()
 
 
+def test_what_was_called_off_is_cleared_by_the_next_writer(
+    site: Site, settings: Any
+) -> None:
+    settings.LIFECYCLE_SIMPLE_BACKUP = False
+    lock = locks.acquire(site.data_dir / "backup.lock")
+    assert lock is not None
+    site.work().mkdir()
+    (site.work() / "database").write_bytes(b"x")
+    # One that is at work is left alone, and may be the one that is just ending.
+    with running(schedule.run):
+        time.sleep(0.3)
+        assert (site.work() / "database").exists()
+        os.close(lock)
+        wait_until(lambda: not site.work().exists(), 10)
+    lock = locks.acquire(site.data_dir / "backup.lock")
+    assert lock is not None
+    os.close(lock)
+
+
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
     """Put a filesystem of *size* at *folder*."""
