@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -180,6 +183,27 @@ def test_an_object_that_cannot_be_had_costs_that_backup_and_no_other(
     assert words(guarded) == before
     proxy.fault = ""
     call_command("backup", "verify")
+
+
+def test_a_disk_that_is_full_of_an_object_costs_no_backup(
+    proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    creating.create("command", silent)
+    bad = creating.create("command", silent)
+
+    class Full(tempfile.SpooledTemporaryFile[bytes]):
+        def write(self, content: Any) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "SpooledTemporaryFile", Full)
+        # No older one is taken, which may be small enough.
+        line = fails("restore", "--move-aside")
+    assert line.startswith(
+        f"Backup store {proxy.bucket.url} cannot be read: [Errno 28] No space left"
+    )
+    with restoring.alone():
+        assert restoring.restore(silent, move_aside=True).manifest == bad
 
 
 def test_a_slow_server_is_waited_for(proxy: FaultyProxy) -> None:
