@@ -33,8 +33,6 @@ def main() -> None:
 
     try:
         execute_from_command_line(sys.argv)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
     except DatabaseError as exc:
         if not is_unfit(exc):
             raise
@@ -43,4 +41,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # while it imports, too
+        sys.exit(128 + signal.SIGINT)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import faulthandler
 import functools
 import os
 import selectors
@@ -297,5 +298,8 @@ class InstanceWorker(ThreadWorker):  # type: ignore[misc]
             # What the master refuses may come to the whole group, too.
             for number in (signal.SIGHUP, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_IGN)
+            # A silent worker, which the master aborts, says where it hangs even if no
+            # Python can run in it; then gunicorn's handler ends it.
+            faulthandler.enable()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)

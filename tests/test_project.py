@@ -123,6 +123,21 @@ def test_a_file_that_is_no_database_is_one_line_to_every_command(
     )
 
 
+def test_a_command_interrupted_while_it_imports_has_no_traceback(tmp_path: Path) -> None:
+    interrupted = """
+import runpy, sys
+class Interrupted:
+    def find_spec(self, name, path, target=None):
+        if name == "django.core.management":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+sys.argv = ["manage.py", "check"]
+runpy.run_path("manage.py", run_name="__main__")
+"""
+    done = python(tmp_path, "-c", interrupted)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("debug", ["false", "true"])
 def test_runserver_serves_the_same_site(tmp_path: Path, debug: str) -> None:

@@ -72,6 +72,13 @@ class BareServer:
         """The SQLite file of the site."""
         return self.machine.root / "var/lib/trip2g/trip2g.sqlite3"
 
+    def said(self) -> str:
+        """Return the end of what the colours have logged, but for requests."""
+        return self.machine.run(
+            "journalctl --unit 'trip2g@*' --output short-precise --no-pager"
+            " | grep -v event=request | tail --lines 300"
+        ).stdout
+
     def deploy(self, release: str) -> subprocess.CompletedProcess[str]:
         """Deploy *release*, however that ends."""
         return self.machine.run(f"trip2g-deploy {release}", check=False)

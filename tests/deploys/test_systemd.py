@@ -80,7 +80,7 @@ def load(server: BareServer) -> Iterator[LoadProcess]:
 
 def assert_nothing_lost(server: BareServer, load: LoadProcess) -> None:
     report = load.stop()
-    assert report.lost == []
+    assert report.lost == [], server.said()
     assert report.reads_kept == report.reads > RATE
     assert {"kept page", "fresh page"} <= set(report.by_kind)
     assert report.writes_kept == report.writes

@@ -39,6 +39,20 @@ def test_a_killed_worker_is_replaced_and_the_instance_stays_ready(scene, listene
     assert get(address_of(listener))[0].status == 200
 
 
+def test_an_aborted_worker_says_where_it_hangs_and_is_replaced(scene, listener):
+    instance = scene.start(listener=listener)
+    aborted, _ = scene.workers(instance)
+    os.kill(aborted, signal.SIGABRT)
+    wait_until(
+        lambda: len(now := scene.workers(instance)) == 2 and aborted not in now,
+        20,
+        "a new worker",
+    )
+    assert f"Worker exiting (pid: {aborted})" in instance.output
+    stack = instance.output.partition("(most recent call first):")[2]
+    assert "wait_for_and_dispatch_events" in stack
+
+
 def test_stopped_workers_turn_readiness_off_and_are_replaced(scene, listener):
     instance = scene.start(listener=listener)
     frozen = scene.workers(instance)
