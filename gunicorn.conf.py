@@ -26,7 +26,8 @@ preload_app = True
 worker_class = "lifecycle.worker.InstanceWorker"
 workers = _knobs["WORKERS"]
 threads = _knobs["THREADS"]
-# A stopped worker may keep SQLite's lock: it is killed before a held write gives up.
+# A worker that is stopped, or hangs in a write, may keep SQLite's lock: it is killed
+# before a held write gives up. Others get longer; see lifecycle.arbiter.
 # That is up to 2 s after the time-out: one till it is noticed, one for its SIGABRT.
 timeout = max(2, min(8, int(_knobs["WRITE_HOLD_TIMEOUT"]) - 4))
 # In memory: a heartbeat on a busy disk may wait longer than the time-out.

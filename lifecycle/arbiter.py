@@ -8,6 +8,7 @@ grace, and only then is the arbiter's own stop let run.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
+from lifecycle import frozen
 from lifecycle.exceptions import LifecycleError
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ _AT_ONCE_SECONDS = 1.0
 _LATE_SECONDS = 2.0
 # How long a worker may take from its fork to its loop, in seconds.
 _BOOT_SECONDS = 30.0
+# How long a worker may be silent that keeps nobody from writing, in seconds.
+_HANG_SECONDS = 30.0
 
 
 def refuse(name: str) -> None:
@@ -101,22 +105,50 @@ class InstanceArbiter(Arbiter):  # type: ignore[misc]
         """
         Kill workers that have been silent for too long, or that never begin.
 
+        gunicorn's time-out is for one that is stopped or that hangs in a write: nobody
+        writes until it is gone. Another one gets longer, for what it reads comes late
+        when the machine is slow, and not at all once it is killed. gunicorn looks at
+        no worker before its first heartbeat.
+        """
+        if not self.timeout or not self._may_judge():
+            return
+        for pid, worker in list(self.WORKERS.items()):
+            with contextlib.suppress(OSError, ValueError):  # its heartbeats are gone
+                silent = time.monotonic() - worker.tmp.last_update()
+                if silent > self._patience(pid, worker, silent):
+                    self._abort(pid, worker, silent)
+            if worker.slot.begins_seconds() > _BOOT_SECONDS:
+                logger.error("event=worker_does_not_begin pid=%d", pid)
+                self.kill_worker(pid, signal.SIGKILL)
+
+    def _may_judge(self) -> bool:
+        """
+        Whether an old heartbeat means that its worker is silent.
+
         A machine that stood still (a paused VM, a laptop that slept, a process group
         that was stopped) wakes with every heartbeat old: who serves well would be
-        killed, with what it answers. So the workers get time to beat first. And
-        gunicorn looks at no worker before its first heartbeat.
+        killed, with what it answers. So the workers get time to beat first.
         """
         now = time.monotonic()
         if now - self._looked_at > _LATE_SECONDS:
             self._judges_from = now + _LATE_SECONDS
         self._looked_at = now
-        if now < self._judges_from:
+        return now >= self._judges_from
+
+    def _patience(self, pid: int, worker: Any, silent: float) -> float:
+        limit = float(self.timeout)
+        if silent <= limit or worker.slot.is_writing or frozen.is_stopped(pid):
+            return limit
+        return max(limit, _HANG_SECONDS)
+
+    def _abort(self, pid: int, worker: Any, silent: float) -> None:
+        """Let a worker say where it hangs and end; kill it if it does not."""
+        if worker.aborted:
+            self.kill_worker(pid, signal.SIGKILL)
             return
-        super().murder_workers()
-        for pid, worker in list(self.WORKERS.items()):
-            if worker.slot.begins_seconds() > _BOOT_SECONDS:
-                logger.error("event=worker_does_not_begin pid=%d", pid)
-                self.kill_worker(pid, signal.SIGKILL)
+        logger.critical("event=worker_silent pid=%d seconds=%.0f", pid, silent)
+        worker.aborted = True
+        self.kill_worker(pid, signal.SIGABRT)
 
     def _stop_at_once(self, name: str) -> None:
         logger.warning("event=stop_at_once signal=%s", name)

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # A holder that has not answered for this long is frozen, in seconds.
 SILENCE_LIMIT = 5.0
+# A state of proc_pid_stat(5).
+_STOPPED = "T"
 
 
 def process_identity() -> dict[str, Any]:
@@ -51,6 +53,14 @@ def _stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether *pid* is stopped, as by SIGSTOP; False where nobody can tell."""
+    try:
+        return _stat(pid)[0] == _STOPPED
+    except OSError:
+        return False
+
+
 def stopped_children(parent: int) -> Iterator[tuple[int, int]]:
     """Yield pid and pidfd of each child of *parent* that is stopped; the caller closes."""
     for entry in Path("/proc").glob("[0-9]*"):
@@ -59,7 +69,7 @@ def stopped_children(parent: int) -> Iterator[tuple[int, int]]:
             pidfd = os.pidfd_open(pid)
             # Read with the pidfd open: what is read is about the process behind it.
             state, ppid = _stat(pid)[:2]
-            if state == "T" and int(ppid) == parent:
+            if state == _STOPPED and int(ppid) == parent:
                 yield pid, pidfd
             else:
                 os.close(pidfd)

@@ -15,14 +15,16 @@ from lifecycle.phases import Phase
 
 _WORD = 8
 _HEADER_WORDS = 16
-_SLOT_WORDS = 8
+_SLOT_WORDS = 9
 MAX_WORKERS = 512
 
 _PHASES = list(Phase)
 # Words of the header.
 _PHASE, _EPOCH, _CLOSING, _SEQUENCE = range(4)
 # Words of a worker's slot.
-_PID, _STOP, _BOOTED, _BEAT, _PROGRESS, _HELD, _FORWARDED, _LONGEST = range(8)
+_PID, _STOP, _BOOTED, _BEAT, _PROGRESS, _HELD, _FORWARDED, _LONGEST, _WRITING = range(
+    _SLOT_WORDS
+)
 
 
 class WorkerSlot:
@@ -83,6 +85,15 @@ class WorkerSlot:
     def silent_seconds(self) -> float:
         """Return how long the loop, or all the threads, have been silent."""
         return time.monotonic() - min(self._reals[_BEAT], self._reals[_PROGRESS])
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a write runs in the worker, which may have SQLite's lock."""
+        return self._integers[_WRITING] == 1
+
+    @is_writing.setter
+    def is_writing(self, value: bool) -> None:
+        self._integers[_WRITING] = int(value)
 
     def count_held(self, seconds: float) -> None:
         """Count a write that waited *seconds* for a writer."""

@@ -223,10 +223,12 @@ class _Write:
             timeout=max(0.0, self._deadline - time.monotonic())
         ):
             return answers.busy(self._environ, "the writes before this one take long")
+        worker.slot.is_writing = True
         try:
             # Looked at again: admission may have been closed while this one waited.
             return self.run_here() if gate.current_epoch() else None
         finally:
+            worker.slot.is_writing = False
             worker.admission.release()
 
     def run_here(self) -> WriteAnswer | None:

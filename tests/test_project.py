@@ -123,7 +123,9 @@ def test_a_file_that_is_no_database_is_one_line_to_every_command(
     )
 
 
-def test_a_command_interrupted_while_it_imports_has_no_traceback(tmp_path: Path) -> None:
+def test_a_command_interrupted_while_it_imports_has_no_traceback(
+    tmp_path: Path,
+) -> None:
     interrupted = """
 import runpy, sys
 class Interrupted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import time
@@ -35,6 +36,9 @@ def application(
     if path == "/stuck":
         note("stuck")
         _NEVER.wait()
+    if path == "/hung":
+        note("hung")
+        hang(float(environ["QUERY_STRING"]))
     if path == "/held":
         note("held")
         wait_for(Path(settings.DATA_DIR) / "let-go")
@@ -47,7 +51,7 @@ def application(
         kind, body = "text/css", b"body { margin: 2em }\n" * 200
     elif path.startswith("/files/"):
         kind, body = "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>"
-    elif path.startswith("/page-") or path in {"/", "/held", "/streamed"}:
+    elif path.startswith("/page-") or path in {"/", "/held", "/hung", "/streamed"}:
         body = _PAGE.format(title=path, text=_TEXT).encode()
     else:
         status, body = "404 Not Found", b"no such page"
@@ -61,6 +65,11 @@ def stream(body: bytes) -> Iterator[bytes]:
     yield body[:1]
     wait_for(Path(settings.DATA_DIR) / "let-go")
     yield body[1:]
+
+
+def hang(seconds: float) -> None:
+    """Let no Python run in this process for so long, as a slow disk may."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
 
 
 def note(name: str) -> None:

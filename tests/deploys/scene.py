@@ -90,12 +90,12 @@ def free_address() -> Address:
 
 
 def get(
-    address: Address, path: str = "/", timeout: float = 10.0
+    address: Address, path: str = "/", timeout: float = 10.0, method: str = "GET"
 ) -> tuple[http.client.HTTPResponse, bytes]:
-    """Return the answer to one GET on a connection of its own, read to its end."""
+    """Return the answer to one request on a connection of its own, read to its end."""
     connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
     try:
-        connection.request("GET", path)
+        connection.request(method, path)
         response = connection.getresponse()
         return response, response.read()
     finally:

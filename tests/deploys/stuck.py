@@ -1,5 +1,5 @@
 """
-gunicorn, whose first worker is stuck before it has begun, and soon missed.
+gunicorn, whose first worker is stuck before it has begun, and soon missed; so is one that hangs.
 
     python -m tests.deploys.stuck [gunicorn's arguments]
 """
@@ -26,6 +26,6 @@ class StuckWorker(InstanceWorker):
 
 
 if __name__ == "__main__":
-    arbiter._BOOT_SECONDS = 1.0
+    arbiter._BOOT_SECONDS = arbiter._HANG_SECONDS = 1.0
     sys.argv += ["--worker-class", "tests.deploys.stuck.StuckWorker"]
     run()

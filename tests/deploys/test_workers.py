@@ -130,21 +130,44 @@ def test_a_machine_that_stood_still_kills_no_worker(scene, listener):
         os.kill(pid, signal.SIGCONT)
     instance.wait_ready()
     assert set(scene.workers(instance)) == workers
-    assert "WORKER TIMEOUT" not in instance.output
+    assert "event=worker_silent" not in instance.output
 
 
-def test_a_worker_that_never_begins_is_replaced(scene, listener):
-    """gunicorn's time-out counts from the first heartbeat, and this one has none."""
-    scene.stage = dataclasses.replace(
-        scene.stage,
-        command=[
-            "tests.deploys.stuck" if word == "gunicorn" else word
-            for word in scene.stage.command
-        ],
-    )
-    instance = scene.start(listener=listener)
+def test_a_worker_that_is_slow_keeps_what_it_reads(scene, listener):
+    instance = scene.start(listener=listener, WRITE_HOLD_TIMEOUT="6s")  # time-out: 2 s
+    workers = scene.workers(instance)
+    assert get(address_of(listener), "/hung?5", timeout=60)[0].status == 200
+    assert scene.workers(instance) == workers
+
+
+def test_a_worker_that_hangs_in_a_write_is_replaced_soon(scene, listener):
+    """It may have SQLite's lock, and a write that is held waits for 6 s here."""
+    run(scene, {"tests.deploys.application": "tests.deploys.writing_application"})
+    instance = scene.start(listener=listener, WRITE_HOLD_TIMEOUT="6s")  # time-out: 2 s
+    workers = set(scene.workers(instance))
+    begun = time.monotonic()
+    with pytest.raises(ConnectionError):
+        get(address_of(listener), "/hung?25", timeout=60, method="POST")
+    assert time.monotonic() - begun < 25
+    wait_until(lambda: len(scene.workers(instance)) == 2, 20, "a new worker")
+    assert len(workers & set(scene.workers(instance))) == 1
+    assert "event=worker_silent" in instance.output
+
+
+def test_a_worker_that_never_begins_or_that_hangs_for_good_is_replaced(scene, listener):
+    """gunicorn's time-out counts from the first heartbeat, and the first has none."""
+    run(scene, {"gunicorn": "tests.deploys.stuck"})
+    instance = scene.start(listener=listener, WRITE_HOLD_TIMEOUT="6s")  # time-out: 2 s
     assert "event=worker_does_not_begin " in instance.output
-    assert len(scene.workers(instance)) == 2
+    workers = set(scene.workers(instance))
+    assert len(workers) == 2
+    with pytest.raises(ConnectionError):
+        get(address_of(listener), "/hung?60", timeout=90)
+    wait_until(
+        lambda: len(now := set(scene.workers(instance))) == 2 and now != workers,
+        20,
+        "a new worker",
+    )
 
 
 def test_a_killed_master_takes_its_workers_along_and_frees_the_slot(scene, listener):
@@ -175,3 +198,12 @@ def test_an_orphaned_worker_holds_no_lock(scene, listener):
     for pid in frozen:
         os.kill(pid, signal.SIGCONT)
     wait_gone(frozen, 5)
+
+
+def run(scene, modules):
+    """Let the instances of *scene* run other modules than the usual ones."""
+    command = [
+        ":".join(modules.get(name, name) for name in word.split(":"))
+        for word in scene.stage.command
+    ]
+    scene.stage = dataclasses.replace(scene.stage, command=command)
