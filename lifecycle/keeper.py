@@ -233,9 +233,9 @@ class SlotKeeper:
             )
         return ""
 
-    def tell_writer(self, command: str, successor: str = "") -> None:
+    def tell_writer(self, command: str, attempt: int, successor: str = "") -> None:
         """See `Port.tell_writer`."""
-        self.writer.tell(command, successor)
+        self.writer.tell(command, attempt, successor)
 
     def next_event(self) -> Event | None:
         """See `Port.next_event`."""

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import itertools
 from collections.abc import Generator, Iterator
 from typing import Protocol
 
@@ -80,6 +81,7 @@ class Event:
     A report of the writer process.
 
     Attributes:
+        attempt: the number that came with the command; a report may be a late one.
         epoch: of RUNNING.
         successor: of RESERVED and RELEASED: who may take the slot next; '' for anybody.
         until: of RESERVED and RELEASED: how long nobody else may, on the port's clock.
@@ -87,6 +89,7 @@ class Event:
     """
 
     said: Said
+    attempt: int = 0
     epoch: int = 0
     successor: str = ""
     until: float = 0.0
@@ -132,11 +135,11 @@ class Port(Protocol):
     def objection(self, ask: Ask) -> str:
         """Return why *ask* cannot be granted; '' when it can."""
 
-    def tell_writer(self, command: str, successor: str = "") -> None:
+    def tell_writer(self, command: str, attempt: int, successor: str = "") -> None:
         """Tell the writer process to 'take', 'prepare', 'release' or 'resume'."""
 
     def next_event(self) -> Event | None:
-        """Return what the writer process reports, if anything."""
+        """Return what the writer process reports, if anything, since the last 'take'."""
 
     def progressed_at(self) -> float:
         """Return when the writer process last told that a migration gets on."""
@@ -167,6 +170,8 @@ def tenure(port: Port) -> Iterator[None]:
     if port.may_acquire() and not port.lock():
         # Once in its life. Afterwards it only takes a lock that is free.
         port.ask_holder()
+    # Of takes and releases: a writer process that was stopped answers late.
+    attempts = itertools.count(1)
     successor, until = "", 0.0
     while not port.should_end():
         is_reserved = port.now() < until and port.is_living(successor)
@@ -176,9 +181,9 @@ def tenure(port: Port) -> Iterator[None]:
             _refuse_asks(port)
             yield
             continue
-        event = yield from _take(port)
+        event = yield from _take(port, next(attempts))
         if event.said is Said.RUNNING:
-            event = yield from _hold(port)
+            event = yield from _hold(port, attempts)
         if event.said is Said.FAILED:
             port.fail(event.reason)
             return
@@ -197,14 +202,14 @@ def _refuse_asks(port: Port) -> None:
         port.answer(ask, "this instance does not hold the writer slot")
 
 
-def _take(port: Port) -> Generator[None, None, Event]:
+def _take(port: Port, attempt: int) -> Generator[None, None, Event]:
     """
     Let the writer process begin a tenure; the lock is ours.
 
     Return what came of it: RUNNING, RESERVED, UNFIT or FAILED. But for RUNNING the
     lock is free again.
     """
-    port.tell_writer("take")
+    port.tell_writer("take", attempt)
     began = port.now()
     while True:
         _refuse_asks(port)
@@ -227,7 +232,7 @@ def _take(port: Port) -> Generator[None, None, Event]:
         yield
 
 
-def _hold(port: Port) -> Generator[None, None, Event]:
+def _hold(port: Port, attempts: Iterator[int]) -> Generator[None, None, Event]:
     """
     Hold the slot until it is given away, or everything ends.
 
@@ -240,11 +245,11 @@ def _hold(port: Port) -> Generator[None, None, Event]:
         if event is None and (ask := port.next_ask()) is not None:
             refusal = port.objection(ask)
             if not refusal:
-                event = yield from _release(port, ask.asker)
+                event = yield from _release(port, next(attempts), ask.asker)
                 if event.said not in OVER or event.successor != ask.asker:
                     refusal = event.reason or "the slot went to another instance"
         elif event is None and (port.should_end() or port.has_lost_lock()):
-            event = yield from _release(port, "")
+            event = yield from _release(port, next(attempts), "")
             if port.should_end() and event.said not in OVER:
                 # Not ended in the database: the next epoch will do that.
                 event = Event(Said.RELEASED)
@@ -264,7 +269,7 @@ def _hold(port: Port) -> Generator[None, None, Event]:
         yield
 
 
-def _release(port: Port, successor: str) -> Generator[None, None, Event]:
+def _release(port: Port, attempt: int, successor: str) -> Generator[None, None, Event]:
     """
     Release the slot in two phases; return what the writer process said of it.
 
@@ -274,20 +279,25 @@ def _release(port: Port, successor: str) -> Generator[None, None, Event]:
     """
     for command, done in (("prepare", Said.PREPARED), ("release", Said.RELEASED)):
         port.set_closing(command == "release")
-        port.tell_writer(command, successor)
-        event = yield from _await_writer(port, done)
+        port.tell_writer(command, attempt, successor)
+        event = yield from _await_writer(port, attempt, done)
         if event.said in OVER:
             return event
         if event.said is not done:
             break
     port.set_closing(False)
     # Also to a process that has just begun: it may have been told to prepare.
-    port.tell_writer("resume")
+    port.tell_writer("resume", attempt)
     return event
 
 
-def _await_writer(port: Port, done: Said) -> Generator[None, None, Event]:
-    """Return the report that *done* was, or what came instead of it."""
+def _await_writer(port: Port, attempt: int, done: Said) -> Generator[None, None, Event]:
+    """
+    Return the report that *done* was, or what came instead of it.
+
+    That an earlier attempt was prepared, or failed, says nothing: the subsystems
+    have gone on since. That one ended the tenure always counts.
+    """
     deadline = port.now() + RELEASE_TIMEOUT
     while port.now() < deadline:
         event = port.next_event()
@@ -298,7 +308,9 @@ def _await_writer(port: Port, done: Said) -> Generator[None, None, Event]:
             return dataclasses.replace(
                 event, reason="the writer process died during the release"
             )
-        elif event.said is not Said.PREPARED or done is Said.PREPARED:
+        elif event.said in OVER or (
+            event.attempt == attempt and event.said in {done, Said.RELEASE_FAILED}
+        ):
             return event
     return Event(
         Said.RELEASE_FAILED,

@@ -73,6 +73,7 @@ class WriterProcess:
         self._lock = threading.Lock()
         self._events: collections.deque[Event] = collections.deque()
         self._holding = False
+        self._taken = 0
         self._pid = 0
         self._pidfd = -1
         self._channel: socket.socket | None = None
@@ -127,7 +128,8 @@ class WriterProcess:
             if self._holding:
                 # Its predecessor died while the lock was ours: begin again.
                 self._events.clear()
-                self._send({"do": "take"}, self._instance.slot.descriptor)
+                take = {"do": "take", "attempt": self._taken}
+                self._send(take, self._instance.slot.descriptor)
 
     def _run_child(self, ours: socket.socket, theirs: socket.socket) -> None:
         status = 1
@@ -177,14 +179,14 @@ class WriterProcess:
 
     # -- the tenure's thread --------------------------------------------------
 
-    def tell(self, command: str, successor: str = "") -> None:
+    def tell(self, command: str, attempt: int, successor: str = "") -> None:
         """Send 'take' (with the lock's descriptor), 'prepare', 'release' or 'resume'."""
+        message = {"do": command, "attempt": attempt, "successor": successor}
         with self._lock:
             if command == "take":
-                self._holding = True
-                self._events.clear()
+                self._holding, self._taken = True, attempt
             descriptor = self._instance.slot.descriptor if command == "take" else None
-            self._send({"do": command, "successor": successor}, descriptor)
+            self._send(message, descriptor)
 
     def _send(self, message: dict[str, Any], descriptor: int | None) -> None:
         if self._channel is None:
@@ -194,14 +196,16 @@ class WriterProcess:
             socket.send_fds(self._channel, [json.dumps(message).encode()], descriptors)
 
     def next_event(self) -> Event | None:
-        """Return the oldest report that has not been read, if any."""
+        """Return the oldest report since the last 'take' that has not been read."""
         with self._lock:
-            if not self._events:
-                return None
-            event = self._events.popleft()
-            if event.said in OVER:
-                self._holding = False
-            return event
+            while self._events:
+                event = self._events.popleft()
+                if event.attempt < self._taken:
+                    continue  # of a tenure that is over
+                if event.said in OVER:
+                    self._holding = False
+                return event
+            return None
 
     # -- its own thread -------------------------------------------------------
 
@@ -225,6 +229,7 @@ class WriterProcess:
                 self.facts = message["facts"]
             event = Event(
                 Said(message["said"]),
+                attempt=message["attempt"],
                 epoch=message.get("epoch", 0),
                 successor=message.get("successor", ""),
                 until=message.get("until", 0.0),

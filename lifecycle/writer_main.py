@@ -83,12 +83,14 @@ class Writer:
         self._instance = instance
         self._channel = channel
         self._tenure: _Tenure | None = None
+        self._attempt = 0
         self._progressed_at = float("-inf")
 
     def say(self, said: str, **details: object) -> None:
-        """Report to the master."""
+        """Report to the master, with the number of what it commanded last."""
+        report = {"said": said, "attempt": self._attempt, **details}
         with contextlib.suppress(OSError):  # it is gone, and so will this be
-            self._channel.send(json.dumps({"said": said, **details}).encode())
+            self._channel.send(json.dumps(report).encode())
 
     def run(self) -> int:
         """Obey until the end of the channel; return the exit status."""
@@ -101,6 +103,7 @@ class Writer:
                 connections.close_all()
                 return 0
             message = json.loads(packet)
+            self._attempt = message["attempt"]
             self.do(message["do"], message.get("successor", ""), descriptors)
 
     def do(self, command: str, successor: str, descriptors: list[int]) -> None:

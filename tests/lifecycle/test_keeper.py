@@ -15,7 +15,7 @@ from lifecycle.keeper import SlotKeeper, parse_ask
 from lifecycle.page import SharedPage
 from lifecycle.peers import RunDir
 from lifecycle.slot import WriterSlot
-from lifecycle.tenure import Ask
+from lifecycle.tenure import Ask, Event, Said
 
 
 @pytest.fixture
@@ -92,6 +92,21 @@ def test_an_ask_waits_for_its_own_answer(keeper: SlotKeeper) -> None:
         thread.join()
     assert got == {"a": "not a", "b": "not b"}
     assert keeper.next_ask() is None
+
+
+def test_reports_of_the_tenure_before_are_dropped(keeper: SlotKeeper) -> None:
+    released = Event(Said.RELEASED, attempt=2)
+    keeper.tell_writer("take", 1)
+    keeper.writer._events.append(released)
+    assert keeper.next_event() is released
+    keeper.tell_writer("take", 3)
+    taken = Event(Said.RUNNING, attempt=3)
+    keeper.writer._events.extend([released, taken])
+    assert keeper.next_event() is taken
+    assert keeper.next_event() is None
+    assert (
+        keeper.writer._holding
+    )  # a process that dies now is followed by one that takes
 
 
 def test_an_ask_that_nobody_decides_is_refused_in_time(

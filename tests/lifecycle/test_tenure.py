@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from lifecycle.tenure import RELEASE_TIMEOUT, RESERVED_SECONDS, Ask
+from lifecycle.tenure import RELEASE_TIMEOUT, RESERVED_SECONDS, Ask, Said
 from tests.lifecycle.world import (
     ACQUIRE_TIMEOUT,
     BUSY_TIMEOUT,
@@ -130,7 +130,7 @@ class Calm:
 def comes_to_rest(world: World) -> bool:
     """Return whether there is a writer in time, once nothing goes wrong any more."""
     for one in list(world.instances.values()):
-        one.writer.is_busy = False
+        one.writer.is_busy = one.writer.job_waits = False
         for number, worker in enumerate(one.workers):
             # gunicorn's time-out ends a frozen one. An orphan that runs may go on.
             if worker.frozen_until > world.now:
@@ -181,7 +181,11 @@ def freeze_worker(one: Instance, seconds: float) -> None:
 
 
 def be_busy(one: Instance) -> None:
-    one.writer.is_busy = True
+    one.writer.hand_in_job()
+
+
+def be_deaf(one: Instance) -> None:
+    one.deaf_until = one.world.now + 4.5
 
 
 def drain(one: Instance) -> None:
@@ -227,6 +231,8 @@ FAULTS: dict[str, Callable[[Instance], None]] = {
     "freeze a worker for a while": lambda one: freeze_worker(one, 4.5),
     "freeze a worker": lambda one: freeze_worker(one, 1e9),
     "run a job": be_busy,
+    "hear reports late": be_deaf,
+    "hear a report again": Instance.hear_again,
     "drain": drain,
     "end": lambda one: one.end(),
     "replace the lock file": replace_lock_file,
@@ -420,6 +426,44 @@ def test_a_holder_that_ends_gives_the_slot_to_anybody() -> None:
     assert not giver.is_alive
 
 
+@pytest.mark.parametrize("has_job", [False, True])
+@pytest.mark.parametrize("stalls", range(1, 4))
+def test_a_report_that_comes_late_is_none_of_the_next_attempt(
+    stalls: int, has_job: bool
+) -> None:
+    """The writer process is stopped, and goes on once its master has waited enough."""
+    world, giver, other = held_by_the_first()
+    for _ in range(stalls + 1):
+        giver.receive(Ask(other.id, "v", frozenset()))
+    giver.objects_to.clear()
+    for _ in range(stalls):
+        giver.step()  # it tells the writer process, which does nothing
+        world.now += RELEASE_TIMEOUT
+        giver.step()
+        giver.writer.step()  # and now one thing
+        giver.writer.step()
+        giver.hear()
+    if has_job:
+        giver.writer.hand_in_job()
+    assert run(world, lambda: not giver.is_closing and not giver._asks, HANDOFF)
+    assert comes_to_rest(world)
+
+
+def test_a_report_of_the_tenure_before_is_none_of_this_one() -> None:
+    world, giver, other = held_by_the_first()
+    giver.objects_to.clear()
+    giver.receive(Ask(other.id, "v", frozenset()))
+    assert run(world, lambda: giver.epoch == 0, HANDOFF)
+    released = giver.heard
+    assert released is not None
+    assert released[1].said is Said.RELEASED
+    other.die()
+    assert run(world, lambda: holder(world) is giver, HANDOFF)
+    giver.channel.append(released)
+    go_on(world, 100)
+    assert holder(world) is giver
+
+
 # -- many instances, and many things that go wrong ----------------------------
 
 
@@ -472,6 +516,23 @@ class Tenures(RuleBasedStateMachine):
         target, ask = self.world.mail.pop(index % len(self.world.mail))
         for _ in range(copies):
             self.world.instances[target].receive(ask)
+
+    @precondition(lambda self: bool(living(self.world)))
+    @rule(
+        index=st.integers(0, 3),
+        askers=st.integers(1, 3),
+        steps=st.integers(1, 40),
+        has_job=st.booleans(),
+    )
+    def releases_late(self, index: int, askers: int, steps: int, has_job: bool) -> None:
+        """A release lasts longer than its master waits, and others have asked."""
+        one = self.pick(index)
+        for number in range(askers):
+            one.receive(Ask(self.pick(number).id, "v", frozenset()))
+        go_on(self.world, steps)
+        if has_job:
+            one.writer.hand_in_job()
+        self.world.now += RELEASE_TIMEOUT
 
     @precondition(lambda self: bool(self.world.commands))
     @rule(index=st.integers(0, 3))

@@ -21,6 +21,8 @@ BUSY_TIMEOUT = 10.0
 ACQUIRE_TIMEOUT = 20.0
 # A writer process that is silent for this long is killed, in seconds.
 SILENCE_LIMIT = 5.0
+# What a writer process reports of a release.
+RELEASE = {Said.PREPARED, Said.RELEASED, Said.RELEASE_FAILED}
 
 
 @dataclasses.dataclass(eq=False)
@@ -194,11 +196,14 @@ class Writer:
         self.frozen_until = 0.0
         self.is_busy = False
         """Whether a job runs that does not end in time."""
+        self.job_waits = False
+        """Whether a command waits to hand one in."""
         self.runs_subsystems = False
         self.lock: OpenLock | None = None
-        self.commands: collections.deque[tuple[str, str, OpenLock | None]] = (
+        self.commands: collections.deque[tuple[str, int, str, OpenLock | None]] = (
             collections.deque()
         )
+        self._attempt = 0
         self._epoch: Epoch | None = None
         self._program: Iterator[None] = iter(())
 
@@ -221,7 +226,8 @@ class Writer:
             self.instance.world.transaction = None
 
     def _say(self, said: Said, **details: object) -> None:
-        self.instance.channel.append((self, Event(said, **details)))  # type: ignore[arg-type]
+        event = Event(said, self._attempt, **details)  # type: ignore[arg-type]
+        self.instance.channel.append((self, event))
 
     def _end(self) -> None:
         self.runs_subsystems = False
@@ -229,9 +235,21 @@ class Writer:
             self.lock.copies.discard(self)
         self.lock = self._epoch = None
 
+    def _start(self) -> None:
+        """Run the subsystems, and the job that waits for them."""
+        self.runs_subsystems = True
+        self.is_busy, self.job_waits = self.is_busy or self.job_waits, False
+
+    def hand_in_job(self) -> None:
+        """Have a job that does not end in time, as soon as jobs are taken."""
+        self.job_waits = True
+        if self.runs_subsystems:
+            self._start()
+
     def _obey(
-        self, command: str, successor: str, lock: OpenLock | None
+        self, command: str, attempt: int, successor: str, lock: OpenLock | None
     ) -> Iterator[None]:
+        self._attempt = attempt
         try:
             if command == "take":
                 yield from self._take(lock)
@@ -240,7 +258,7 @@ class Writer:
             elif command == "release":
                 yield from self._release(successor)
             elif self.lock is not None:
-                self.runs_subsystems = True
+                self._start()
         except BusyError:
             if command == "take":
                 self._end()
@@ -275,7 +293,7 @@ class Writer:
             if not self.instance.is_stuck:
                 self.instance.note_progress()
             yield
-        self.runs_subsystems = True
+        self._start()
         self._say(Said.RUNNING, epoch=self._epoch.number)
 
     def _prepare(self) -> Iterator[None]:
@@ -292,6 +310,8 @@ class Writer:
         def end() -> None:
             nonlocal until, successor
             assert row is not None
+            assert not self.runs_subsystems, f"{self.instance.id} has not prepared"
+            assert not self.is_busy, f"{self.instance.id} gives up with a job running"
             if world.epochs[-1] is row:
                 until = world.now + RESERVED_SECONDS
                 row.holder, row.next, row.until = "", successor, until
@@ -392,6 +412,10 @@ class Instance:
         self._asks: collections.deque[Ask] = collections.deque()
         self._events: collections.deque[Event] = collections.deque()
         self._holding = False
+        self._taken = 0
+        self.deaf_until = 0.0
+        """Till when reports are under way, and do not come in."""
+        self.heard: tuple[Writer, Event] | None = None
         self.channel: collections.deque[tuple[Writer, Event]] = collections.deque()
         self.writer = Writer(self)
         self.workers = [Worker(self), Worker(self)]
@@ -428,14 +452,19 @@ class Instance:
             self.writer = Writer(self)
             if self._holding:
                 self._events.clear()
-                self.writer.commands.append(("take", "", self._lock))
+                self.writer.commands.append(("take", self._taken, "", self._lock))
 
     def hear(self) -> None:
         """Receive the oldest report that is under way."""
-        if self.is_running and self.channel:
-            writer, event = self.channel.popleft()
+        if self.is_running and self.channel and self.world.now >= self.deaf_until:
+            self.heard = writer, event = self.channel.popleft()
             if writer is self.writer:
                 self._events.append(event)
+
+    def hear_again(self) -> None:
+        """Let the last report come once more, later, if it is one of a release."""
+        if self.heard is not None and self.heard[1].said in RELEASE:
+            self.channel.append(self.heard)
 
     def note_progress(self) -> None:
         """Hear from the writer process that a migration gets on."""
@@ -507,23 +536,24 @@ class Instance:
     def objection(self, ask: Ask) -> str:
         return "not you" if ask.asker in self.objects_to else ""
 
-    def tell_writer(self, command: str, successor: str = "") -> None:
+    def tell_writer(self, command: str, attempt: int, successor: str = "") -> None:
         lock = None
         if command == "take":
             self.takes += 1
-            self._holding = True
-            self._events.clear()
+            self._holding, self._taken = True, attempt
             lock = self._lock
         if self.writer.is_alive:
-            self.writer.commands.append((command, successor, lock))
+            self.writer.commands.append((command, attempt, successor, lock))
 
     def next_event(self) -> Event | None:
-        if not self._events:
-            return None
-        event = self._events.popleft()
-        if event.said in OVER:
-            self._holding = False
-        return event
+        while self._events:
+            event = self._events.popleft()
+            if event.attempt < self._taken:
+                continue
+            if event.said in OVER:
+                self._holding = False
+            return event
+        return None
 
     def progressed_at(self) -> float:
         return self._progressed_at
