@@ -40,6 +40,8 @@ _RESTART_INTERVAL = 0.2
 # A process that says nothing for this long is frozen, in seconds; it says
 # something every second.
 _SILENCE_LIMIT = 5.0
+# Between two looks at it, in seconds, at most: else it was the master that was frozen.
+_TEND_LIMIT = 2.0
 MAX_PACKET = 1 << 20
 
 
@@ -77,7 +79,7 @@ class WriterProcess:
         self._pid = 0
         self._pidfd = -1
         self._channel: socket.socket | None = None
-        self._started_at = self._heard_at = 0.0
+        self._started_at = self._heard_at = self._tended_at = 0.0
         self.progressed_at = 0.0
         """When a process last told of progress with a migration, on the monotonic clock."""
         self.has_spoken = False
@@ -100,6 +102,11 @@ class WriterProcess:
     def tend(self) -> None:
         """Start the process, or the next one; kill one that is frozen. Never blocks."""
         now = time.monotonic()
+        if now - self._tended_at > _TEND_LIMIT:
+            # What it has said meanwhile may not have been read yet; and it may have
+            # been frozen along, as a container is: it gets its time again.
+            self._heard_at = now
+        self._tended_at = now
         if self._pid == 0:
             if now - self._started_at >= _RESTART_INTERVAL:
                 self._start()

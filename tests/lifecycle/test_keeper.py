@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 
 from lifecycle import keeper as module
+from lifecycle import writer as module_of_writer
 from lifecycle.keeper import SlotKeeper, parse_ask
 from lifecycle.page import SharedPage
 from lifecycle.peers import RunDir
@@ -144,3 +148,30 @@ def test_an_ask_is_read_from_what_a_peer_sends() -> None:
 def test_what_is_no_ask_is_refused(body: object) -> None:
     with pytest.raises(ValueError, match="not an ask for the writer slot"):
         parse_ask(body)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    made = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(time, "monotonic", lambda: made.now)
+    return made
+
+
+def test_a_writer_that_says_nothing_is_killed_but_not_after_a_freeze_of_its_master(
+    keeper: SlotKeeper, clock: SimpleNamespace
+) -> None:
+    """Where both were frozen, the master may go on before its writer has said a word."""
+    writer = keeper.writer
+    with subprocess.Popen(["sleep", "100"]) as process:
+        writer._pid, writer._pidfd = process.pid, os.pidfd_open(process.pid)
+        writer.tend()
+        clock.now += 60
+        for _ in range(5):
+            writer.tend()
+            clock.now += 1
+        is_spared = not module_of_writer.has_exited(writer._pidfd, 0.1)
+        clock.now += 1
+        writer.tend()
+        assert process.wait(5) == -signal.SIGKILL
+    os.close(writer._pidfd)
+    assert is_spared
