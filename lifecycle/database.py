@@ -149,8 +149,9 @@ def _check_place(path: Path) -> None:
             f"Database {path} is on a network filesystem ({kind}), where SQLite's WAL "
             "cannot work. Set DATA_DIR to a folder on a local disk."
         )
-    # SQLite's own two are left by a command that another user ran.
-    for place in (path.parent, path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+    # SQLite's own two, and the slot's, are left by a command that another user ran.
+    own = [Path(f"{path}-wal"), Path(f"{path}-shm"), conf.data_dir / "writer.lock"]
+    for place in (path.parent, path, *own):
         if place.exists() and not os.access(place, os.W_OK):
             raise DatabaseUnfitError(
                 f"Database {path} cannot be written: no write permission on {place}. "

@@ -134,18 +134,21 @@ def shared_folder(settings: Any) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
+        settings.LIFECYCLE_DATA_DIR = folder
         settings.LIFECYCLE_DATABASE = folder / "x.sqlite3"
         yield folder
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
-@pytest.mark.parametrize("place", ["", "x.sqlite3", "x.sqlite3-wal", "x.sqlite3-shm"])
+@pytest.mark.parametrize(
+    "place", ["", "x.sqlite3", "x.sqlite3-wal", "x.sqlite3-shm", "writer.lock"]
+)
 def test_a_place_that_this_user_may_not_write_to_is_refused(
     shared_folder: Path, place: str
 ) -> None:
     """A command that root ran leaves such files."""
     shared_folder.chmod(0o777)
-    for name in ("x.sqlite3", "x.sqlite3-wal", "x.sqlite3-shm"):
+    for name in ("x.sqlite3", "x.sqlite3-wal", "x.sqlite3-shm", "writer.lock"):
         (shared_folder / name).touch()
         (shared_folder / name).chmod(0o666)
     (shared_folder / place).chmod(0o755 if not place else 0o644)
