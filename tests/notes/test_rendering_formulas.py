@@ -60,6 +60,8 @@ def test_formula_is_its_source_where_text_is_plain():
         (r"\frac{", "no available tokens"),
         ("x^2^3", "double superscripts"),
         (r"\left( x", "extra left or missing right"),
+        (r"\begin{foo} a \end{foo}", "the environment foo is not known"),
+        ("a & b", "& is in no table"),
         (r"\def\a{\a\a}\a", r"\def is not known"),
         (r"\newcommand{\a}{\a\a}\a", r"\newcommand is not known"),
         ("{" * 2000 + "}" * 2000, "it is nested too deep"),
@@ -117,6 +119,101 @@ def test_formula_runs_nothing(tex, body):
 def test_columns_are_aligned_by_classes():
     html = mathml(r"\begin{cases} a & b \end{cases}", is_display=True)
     assert html.count(' class="align-left"') == 2
+
+
+def body_of(tex, *, is_display=True):
+    html = mathml(tex, is_display=is_display)
+    return html.partition("<semantics>")[2].partition("<annotation")[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["align", "align*", "aligned", "alignedat", "split", "eqnarray"]
+)
+def test_equations_are_aligned_and_have_no_numbers(name):
+    columns = "{2}" if name == "alignedat" else ""
+    sign = "&=&" if name == "eqnarray" else "&="
+    body = body_of(
+        rf"\begin{{{name}}}{columns} x {sign} 1 \\[4pt] y {sign} 2 \end{{{name}}}"
+    )
+    assert body.count("<mtr>") == 2
+    assert body.count('class="align-right"') == body.count('class="align-left"') == 2
+    assert not re.search(r"&|4pt|\(1\)", body)
+
+
+def test_place_of_a_table_in_its_line_is_no_part_of_it():
+    tex = r"\begin{aligned}[t] x &= 1 \end{aligned}"
+    assert body_of(tex) == body_of(tex.replace("[t]", ""))
+
+
+@pytest.mark.parametrize(
+    "tex",
+    [
+        r"x \\ y",
+        r"x \\[1em] y \\",
+        r"\begin{gathered} x \\ y \end{gathered}",
+        r"\begin{multline} x \\ y \end{multline}",
+    ],
+)
+def test_lines_are_below_one_another(tex):
+    assert (
+        '<mtable displaystyle="true"><mtr><mtd><mi>x</mi></mtd></mtr>'
+        "<mtr><mtd><mi>y</mi></mtd></mtr></mtable>"
+    ) in body_of(tex)
+
+
+@pytest.mark.parametrize(
+    ("tex", "tag"),
+    [
+        (r"\lim_{x} a", "munder"),
+        (r"a \sum_{x} a", "munder"),
+        (r"\max_x^y a", "munderover"),
+        (r"\limsup_x a", "munder"),
+        (r"\bigoplus_x a", "munder"),
+        (r"\operatorname*{argmax}_x a", "munder"),
+        (r"\lim\nolimits_x a", "msub"),
+        (r"\ln_x a", "msub"),
+        (r"\int_x^y a", "msubsup"),
+        (r"b_x a", "msub"),
+    ],
+)
+def test_limits_are_below_what_has_limits(tex, tag):
+    body = body_of(tex)
+    assert set(re.findall("<(munderover|munder|mover|msubsup|msub)>", body)) == {tag}
+
+
+def test_limits_are_beside_their_sign_in_a_line_of_text():
+    assert '<munder><mo movablelimits="true">lim</mo>' in body_of(
+        r"\lim_x", is_display=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("tex", "text"),
+    [
+        (r"\boldsymbol{aA\alpha1+}", "𝒂𝑨𝜶𝟏+"),
+        (r"\bm{x}", "𝒙"),
+        (r"\mathscr{ABe}", "𝒜ℬℯ"),
+        (r"\mathbf{\alpha}", "𝛂"),
+        (r"\mathbb{1R}", "𝟙ℝ"),
+        (r"\Big\{ \Big\| \Big\}", "{‖}"),
+    ],
+)
+def test_letters_are_of_their_style(tex, text):
+    assert re.sub("<.*?>", "", body_of(tex)) == text
+
+
+def test_one_upright_letter_is_upright():
+    assert body_of(r"\mathrm{d}x") == (
+        '<mrow><mi mathvariant="normal">d</mi><mi>x</mi></mrow>'
+    )
+
+
+def test_lines_in_tables_are_classes_of_cells_and_rows():
+    body = body_of(
+        r"\begin{array}{cc|c} a & b & c \\ \hline d & e & f \\ g & h & i \end{array}"
+    )
+    lined = re.findall('class="[a-z -]*lined"[^>]*>(?:<mtd[^>]*>)?<mi>(.)', body)
+    assert lined == ["a", "b", "e", "h"]
 
 
 def test_formula_in_an_unbalanced_part_is_embedded():
