@@ -118,6 +118,7 @@ def make_frame(
         name: mark_safe(f"\x02{name}\x03")  # noqa: S308
         for name in _VARIABLES
     }
+    chosen = {url for _, url in site.navigation}
     text = render_to_string(
         "notes/page.html",
         {
@@ -137,6 +138,9 @@ def make_frame(
             "icon": statics.url("notes/icon.svg"),
             "feed": addresses.FEED,
             "tags": addresses.TAGS if has_tags else None,
+            # Places of the site that its author gives a name of their own.
+            "names_tags": addresses.TAGS in chosen,
+            "names_graph": addresses.GRAPH in chosen,
         },
     )
     return Frame(

@@ -8,6 +8,20 @@ from playwright.sync_api import expect
 from tests.browser.readers import Reader
 
 
+def test_all_places_that_an_author_names_are_seen(plain_reader: Reader) -> None:
+    page = plain_reader.open("/Trial/links")
+    if plain_reader.screen.is_phone:
+        page.get_by_role("button", name="Menu").click()
+    places = page.locator("nav.site .places")
+    expect(places.get_by_role("link")).to_have_text(
+        ["Chosen by the author", "Labels", "Elsewhere", "Words", "Graph"]
+    )
+    outside = """list => [...list.querySelectorAll("a")].filter(link =>
+      link.getBoundingClientRect().right > list.getBoundingClientRect().right + 1
+    ).map(link => link.textContent)"""
+    assert places.evaluate(outside) == []
+
+
 def test_the_outline_follows_the_text(reader: Reader) -> None:
     page = reader.open("/Trial/long")
     contents = page.locator(".contents")
@@ -20,7 +34,8 @@ def test_the_outline_follows_the_text(reader: Reader) -> None:
         )
         expect(contents.locator("[aria-current]")).to_have_text(f"Part {part}")
     link = contents.get_by_role("link", name="Part 6")
-    link.focus()
+    # A browser that still scrolls smoothly to what has the focus goes nowhere else.
+    link.evaluate("link => link.focus({preventScroll: true})")
     page.keyboard.press("Enter")
     expect(page.locator("#part-6")).to_be_in_viewport()
     expect(contents.locator("[aria-current]")).to_have_text("Part 6")

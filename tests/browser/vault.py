@@ -104,7 +104,11 @@ views:
 """,
     "custom.css": ".framed .prose { border-top: 7px solid rgb(1, 2, 3) }\n",
     "_site.md": """---
-navigation: ["[[Trial/code|Chosen by the author]]"]
+navigation:
+  - "[[Trial/code|Chosen by the author]]"
+  - Labels: /tags/
+  - Elsewhere: https://example.org/
+  - "[[Trial/long|Words]]"
 logo: "[[leaf.svg]]"
 ---
 """,

@@ -302,6 +302,16 @@ def test_settings_are_no_page_and_in_no_answer() -> None:
             assert "Nobody reads" not in client.get(f"/-/search?q={word}").text
 
 
+def test_a_place_that_the_author_names_has_no_second_name() -> None:
+    nav = "nav: [All tags: /tags/, Map: /-/graph]"
+    page = _site(nav, tagged__md="#tea").pages["/About"].body.decode()
+    places = page.partition('<ul class="places">')[2].partition("</ul>")[0]
+    assert re.findall('href="(.*?)">(.*?)<', places) == [
+        ("/tags/", "All tags"),
+        ("/-/graph", "Map"),
+    ]
+
+
 def test_settings_that_are_a_draft_are_none() -> None:
     assert _read("title: Tea\ndraft: true")[0].title == "Home"
     assert _read("title: Tea\ndate: 2999-01-01")[0].title == "Home"
