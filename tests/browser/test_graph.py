@@ -56,6 +56,13 @@ def test_the_graph_around_a_note_is_drawn_where_there_is_room(reader: Reader) ->
         _open_a_note(page, ".near")
 
 
+def test_notes_in_a_small_graph_have_their_names(reader: Reader) -> None:
+    page = reader.open("/-/graph?of=/Trial/links")
+    canvas = page.locator(".graph canvas[data-settled]")
+    # This note, the two that it links to, and one that links to it.
+    expect(canvas).to_have_attribute("data-names", "4")
+
+
 def test_the_graph_is_a_list_without_script(plain_reader: Reader) -> None:
     page = plain_reader.open("/Trial/links")
     page.locator(".near a").click()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.readers import Reader
 
@@ -20,6 +20,8 @@ def test_search_is_done_by_keyboard_alone(reader: Reader, shortcut: str) -> None
     expect(options.nth(2)).to_be_visible()
     expect(options.first).to_have_attribute("aria-selected", "true")
 
+    # Not of an answer to half of it
+    page.wait_for_load_state("networkidle")
     page.keyboard.press("ArrowDown")
     expect(options.nth(1)).to_have_attribute("aria-selected", "true")
     chosen = options.nth(1).get_attribute("id")
@@ -27,6 +29,29 @@ def test_search_is_done_by_keyboard_alone(reader: Reader, shortcut: str) -> None
     address = options.nth(1).get_attribute("href")
     page.keyboard.press("Enter")
     page.wait_for_url(reader.site + (address or ""))
+
+
+def test_an_answer_that_comes_late_leaves_what_was_chosen(reader: Reader) -> None:
+    page = reader.open("/Trial/code")
+    asked = "**/-/search?q=trial"
+    waiting: list[Route] = []
+    page.route(asked, lambda route: waiting.append(route))
+    page.locator(".find").click()
+    field = page.get_by_role("combobox")
+    field.press_sequentially("tria")
+    options = page.get_by_role("option")
+    expect(options.nth(2)).to_be_visible()
+    with page.expect_request(asked):
+        page.keyboard.type("l")
+    page.keyboard.press("ArrowDown")
+    selected = page.locator("[role=option][aria-selected=true]")
+    address = selected.get_attribute("href")
+    assert address == options.nth(1).get_attribute("href")
+    options.first.evaluate("option => option.dataset.old = ''")
+
+    waiting[0].continue_()
+    expect(page.locator("[data-old]")).to_have_count(0)
+    expect(selected).to_have_attribute("href", address or "")
 
 
 def test_search_follows_what_is_typed_and_escape_ends_it(reader: Reader) -> None:

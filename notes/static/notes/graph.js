@@ -144,10 +144,18 @@ class Graph {
     pen.globalAlpha = 1;
   }
 
-  /** Write as many names as do not lie over one another, those with most links first. */
+  /**
+   * Write as many names as do not lie over one another, those with most links first:
+   * below the note, or else above it or beside it.
+   */
   paintNames(at, isFaint, zoom, text, page) {
     const { pen, hovered, view } = this;
     const taken = [];
+    // What is under a note cannot be read; of many notes, looking would take too long.
+    const circles =
+      this.nodes.length > 200
+        ? []
+        : this.nodes.map((node) => [...at(node), Math.max(node.radius * zoom, 3), node]);
     pen.font = `11px ${this.font}`;
     pen.textAlign = "center";
     pen.globalAlpha = 1;
@@ -155,16 +163,35 @@ class Graph {
       if (isFaint(node) || taken.length > MAX_NAMES) continue;
       const [x, y] = at(node);
       if (x < 0 || y < 0 || x > this.width || y > this.height) continue;
+      if (node !== hovered && view.scale <= 0.4 && taken.length >= 12) break;
       const title = node.title.length > 26 ? `${node.title.slice(0, 25)}…` : node.title;
       const half = pen.measureText(title).width / 2 + 3;
-      const middle = Math.min(Math.max(x, half), Math.max(this.width - half, half));
-      const base = y + node.radius * zoom + 13;
-      const isOver = taken.some(
-        ([left, right, line]) =>
-          middle - half < right && middle + half > left && Math.abs(base - line) < 13,
-      );
-      const isNamed = node === hovered || view.scale > 0.4 || taken.length < 12;
-      if ((isOver && node !== hovered) || !isNamed) continue;
+      const inside = (middle) => Math.min(Math.max(middle, half), Math.max(this.width - half, half));
+      const radius = node.radius * zoom;
+      const places = [
+        [inside(x), y + radius + 13],
+        [inside(x), y - radius - 5],
+        [inside(x + radius + half + 2), y + 4],
+        [inside(x - radius - half - 2), y + 4],
+      ];
+      const isFree = ([middle, base]) =>
+        base > 10 &&
+        base < this.height - 3 &&
+        !taken.some(
+          ([left, right, line]) =>
+            middle - half < right && middle + half > left && Math.abs(base - line) < 13,
+        ) &&
+        !circles.some(
+          ([cx, cy, size, one]) =>
+            (one !== node || middle !== inside(x)) &&
+            cx + size > middle - half + 3 &&
+            cx - size < middle + half - 3 &&
+            cy + size > base - 8 &&
+            cy - size < base + 2,
+        );
+      const place = places.find(isFree) ?? (node === hovered ? places[0] : null);
+      if (!place) continue;
+      const [middle, base] = place;
       taken.push([middle - half, middle + half, base]);
       // A rim in the colour of the page keeps names apart from lines.
       pen.strokeStyle = page;
@@ -173,6 +200,7 @@ class Graph {
       pen.fillStyle = text;
       pen.fillText(title, middle, base);
     }
+    this.canvas.dataset.names = taken.length;
   }
 
   makeProbes() {

@@ -24,6 +24,7 @@ const hint = "Type to search. ↑ and ↓ choose, Enter opens.";
 
 let timer = 0;
 let asking = null;
+let hasChosen = false;
 
 /** Open the palette; `typed` is what was typed while it was on its way. */
 export const open = (typed) => {
@@ -51,10 +52,12 @@ const choose = (option) => {
 };
 
 const show = (html, text) => {
+  // An answer may come after a reader has chosen from the one before.
+  const href = hasChosen ? chosen()?.href : null;
   list.innerHTML = html;
   input.setAttribute("aria-expanded", String(list.childElementCount > 0));
   status.textContent = text;
-  choose(list.firstElementChild);
+  choose(options().find((option) => option.href === href) ?? list.firstElementChild);
 };
 
 const ask = async () => {
@@ -76,6 +79,7 @@ const ask = async () => {
 };
 
 input.addEventListener("input", () => {
+  hasChosen = false;
   clearTimeout(timer);
   timer = setTimeout(ask, DELAY);
 });
@@ -95,6 +99,7 @@ input.addEventListener("keydown", (event) => {
     dialog.close();
   } else if (event.key in moves && all.length) {
     event.preventDefault();
+    hasChosen = true;
     choose(all.at(moves[event.key] % all.length));
   } else if (event.key === "Enter" && event.ctrlKey) {
     event.preventDefault();
