@@ -66,7 +66,7 @@ views:
 ```
 """,
     "Trial/code.md": "# Code\n\n```python\nprint('copied')\n```\n",
-    "Trial/picture.md": "# A picture\n\n![[screenshot.png|300]]\n",
+    "Trial/picture.md": "# A picture\n\n![[screenshots/desktop-light.png|300]]\n",
     "Trial/media.md": """# Media
 
 A ==mark==, a %%secret%% and a #tag/below.

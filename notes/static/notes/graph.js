@@ -131,7 +131,6 @@ class Graph {
       pen.stroke();
     }
     const zoom = Math.min(Math.max(Math.sqrt(view.scale), 0.5), 1.6);
-    this.paintNames(at, isFaint, zoom, text, page);
     for (const node of this.nodes) {
       const [x, y] = at(node);
       const isCentre = this.isLocal && node.id === 0;
@@ -141,7 +140,7 @@ class Graph {
       pen.arc(x, y, (isCentre ? Math.max(node.radius, 5) : node.radius) * zoom, 0, 7);
       pen.fill();
     }
-    pen.globalAlpha = 1;
+    this.paintNames(at, isFaint, zoom, text, page);
   }
 
   /**
@@ -151,7 +150,7 @@ class Graph {
   paintNames(at, isFaint, zoom, text, page) {
     const { pen, hovered, view } = this;
     const taken = [];
-    // What is under a note cannot be read; of many notes, looking would take too long.
+    // A name is over no other note; of many notes, looking would take too long.
     const circles =
       this.nodes.length > 200
         ? []
@@ -189,7 +188,8 @@ class Graph {
             cy + size > base - 8 &&
             cy - size < base + 2,
         );
-      const place = places.find(isFree) ?? (node === hovered ? places[0] : null);
+      const isWanted = node === hovered || (this.isLocal && !hovered && node.id === 0);
+      const place = places.find(isFree) ?? (isWanted ? places[0] : null);
       if (!place) continue;
       const [middle, base] = place;
       taken.push([middle - half, middle + half, base]);
