@@ -125,7 +125,14 @@ class InstanceWorker(ThreadWorker):  # type: ignore[misc]
                 listener.close()
 
     def accept(self, listener: Any) -> None:
-        """Accept a connection; where no file may be opened any more, a little later."""
+        """
+        Accept a connection; where no file may be opened any more, a little later.
+
+        O_NONBLOCK belongs to the socket and so to all who inherited it: systemd clears
+        it when it starts another of them, unless that one has NonBlocking=yes. Then
+        the loop would wait here for a connection that another worker has taken.
+        """
+        os.set_blocking(listener.fileno(), False)
         try:
             super().accept(listener)
         except OSError as exc:

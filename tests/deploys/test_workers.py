@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import http.client
 import os
 import signal
 import socket
@@ -154,6 +155,22 @@ def test_a_worker_that_hangs_in_a_write_is_replaced_soon(scene, listener):
     assert "event=worker_silent" in instance.output
 
 
+def test_a_socket_that_was_made_to_block_keeps_no_worker(scene, listener):
+    """As systemd does when it starts another unit on it, without NonBlocking=yes."""
+    instance = scene.start(listener=listener, WORKERS="4")
+    address = address_of(listener)
+    with contextlib.ExitStack() as stack:
+        kept: dict[int, http.client.HTTPConnection] = {}
+        while set(kept) != set(scene.workers(instance)):
+            client = http.client.HTTPConnection(address.host, address.port, timeout=5)
+            stack.callback(client.close)
+            kept[ask(client)] = client
+        for _ in range(200):
+            listener.setblocking(True)
+            assert get(address, "/pid")[0].status == 200
+            assert [ask(client) for client in kept.values()] == [*kept]
+
+
 def test_a_worker_that_never_begins_or_that_hangs_for_good_is_replaced(scene, listener):
     """gunicorn's time-out counts from the first heartbeat, and the first has none."""
     run(scene, {"gunicorn": "tests.deploys.stuck"})
@@ -207,3 +224,9 @@ def run(scene, modules):
         for word in scene.stage.command
     ]
     scene.stage = dataclasses.replace(scene.stage, command=command)
+
+
+def ask(client):
+    """Return the pid of the worker that answers on this connection."""
+    client.request("GET", "/pid")
+    return int(client.getresponse().read())
