@@ -38,6 +38,10 @@ _TOKEN = re.compile(
     r"(?P<place>\s*\[[tbc]\])?(?P<count>\s*\{\d+\})?"
 )
 
+_TEXT = re.compile(r"(\\(?:text|textrm|textnormal|mbox))\s*\{")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_DOLLAR = re.compile(r"(?<!\\)\$")
+
 
 class UnknownEnvironmentError(Exception):
     """An environment is not known; the text is its name."""
@@ -50,7 +54,40 @@ def prepared(tex: str) -> str:
     Raises:
         UnknownEnvironmentError: there is a `\begin` of something else in it.
     """
-    return _TOKEN.sub(_replaced, tex)
+    return _TOKEN.sub(_replaced, _without_formulas_in_text(tex))
+
+
+def _without_formulas_in_text(tex: str) -> str:
+    r"""Return *tex* with `\text{if $x$}` as `{\text{if }{x}}`: its `$` would be seen."""
+    made = ""
+    at = 0
+    while match := _TEXT.search(tex, at):
+        end = _closing(tex, match.end())
+        if end < 0:
+            break
+        parts = _DOLLAR.split(tex[match.end() : end])
+        made += tex[at : match.start()]
+        at = end + 1
+        if len(parts) == 1 or not len(parts) % 2:
+            made += tex[match.start() : at]
+            continue
+        shown = [
+            f"{{{part}}}" if place % 2 else f"{match[1]}{{{part}}}"
+            for place, part in enumerate(parts)
+            if part
+        ]
+        made += f"{{{''.join(shown)}}}"
+    return made + tex[at:]
+
+
+def _closing(tex: str, start: int) -> int:
+    """Return where the brace is closed that ends before *start*, or -1."""
+    depth = 1
+    for match in _BRACE.finditer(tex, start):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if not depth:
+            return match.start()
+    return -1
 
 
 def _replaced(match: re.Match[str]) -> str:

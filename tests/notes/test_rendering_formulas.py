@@ -208,6 +208,24 @@ def test_one_upright_letter_is_upright():
     )
 
 
+@pytest.mark.parametrize(
+    ("tex", "same"),
+    [
+        (
+            r"\text{if $x>0$ or $\frac{1}{2}$}",
+            r"{\text{if }{x>0}\text{ or }{\frac{1}{2}}}",
+        ),
+        (r"\mbox{$x$}", "{{x}}"),
+    ],
+)
+def test_formulas_in_text_are_formulas(tex, same):
+    assert body_of(tex) == body_of(same)
+
+
+def test_a_price_in_text_is_none():
+    assert "$" in body_of(r"\text{5 $ x}")
+
+
 def test_lines_in_tables_are_classes_of_cells_and_rows():
     body = body_of(
         r"\begin{array}{cc|c} a & b & c \\ \hline d & e & f \\ g & h & i \end{array}"
