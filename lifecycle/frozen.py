@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lifecycle import locks, peers
+from lifecycle.phases import Phase
 
 if TYPE_CHECKING:
     from lifecycle.instance import Instance
@@ -115,6 +116,8 @@ class FrozenHolder:
         # When the slot was last seen held, or given to somebody.
         self._held_at = float("-inf")
         self._killed: set[str] = set()
+        self.leaving = ""
+        """The holder that was last seen to drain; '' for none."""
 
     def expect(self, holder: str) -> None:
         """Note that *holder* is to be the holder from now on."""
@@ -142,6 +145,8 @@ class FrozenHolder:
                 continue
             if status.get("holds_slot"):
                 self.expect(peer.id)
+                if status.get("phase") == Phase.DRAINING.value:
+                    self.leaving = peer.id
                 return
             if peer.id == self._id:
                 # It answers, and holds nothing (any more, or not yet).

@@ -109,9 +109,14 @@ class SlotKeeper:
             self.failure = "the writer slot's thread has failed; its traceback says why"
 
     def _look_at_holder(self) -> None:
+        asked = ""
         while not self._is_ending:
             if not self._instance.slot.is_held:
                 self.holder.look()
+                if self.holder.leaving != asked:
+                    # It need not keep the slot till its last reader has gone.
+                    asked = self.holder.leaving
+                    self.ask_holder()
             time.sleep(_WATCH_INTERVAL)
 
     # -- asked by a peer, in a thread of the control socket -------------------

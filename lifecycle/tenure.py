@@ -168,7 +168,7 @@ def tenure(port: Port) -> Iterator[None]:
     Runs in one thread of the master.
     """
     if port.may_acquire() and not port.lock():
-        # Once in its life. Afterwards it only takes a lock that is free.
+        # Once in its life, and again one that drains. Else it only takes a free lock.
         port.ask_holder()
     # Of takes and releases: a writer process that was stopped answers late.
     attempts = itertools.count(1)

@@ -236,6 +236,20 @@ def test_a_holder_that_gives_the_slot_back_is_none_any_more(world: World) -> Non
     assert (world.killed, world.holder.answers) == ([], False)
 
 
+def test_a_holder_that_drains_is_noted_and_one_that_holds_nothing_is_not(
+    world: World,
+) -> None:
+    world.statuses = {
+        "a": {"holds_slot": False, "phase": "draining"},
+        "b": {"holds_slot": True, "phase": "ready"},
+    }
+    world.watch(1)
+    assert world.holder.leaving == ""
+    world.statuses["b"] = {"holds_slot": True, "phase": "draining"}
+    world.watch(1)
+    assert world.holder.leaving == "b"
+
+
 def test_after_a_freeze_of_its_own_it_shoots_nobody_at_once(world: World) -> None:
     """Both were stopped, and it goes on first."""
     world.statuses = {"a": HOLDS}

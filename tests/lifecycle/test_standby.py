@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.lifecycle.instances import (
     Instance,
     instance,
     is_alive,
+    manage,
     refuses,
     run_files,
 )
@@ -135,6 +137,27 @@ def test_a_drained_instance_gives_the_slot_at_its_end(
             assert one.wait_end() == 0
             two.wait_ready(5)
             assert {name.partition(".")[0] for name in run_files(data_dir)} == {two.id}
+
+
+def test_a_holder_that_drains_is_asked_again_and_does_not_keep_the_slot_to_its_end(
+    migrated: Path, data_dir: Path
+) -> None:
+    """Its last readers may be slow; nobody could write meanwhile."""
+    with instance(data_dir, SHUTDOWN_TIMEOUT="30s") as one:
+        one.wait_ready()
+        with instance(data_dir) as two:
+            two.wait_ready()
+            wait_until(lambda: two.status()["epoch"], 15, "the handoff")
+            done = manage(data_dir, "handoff", "acquire", one.id)
+            assert done.returncode == 0, done.stderr
+            with ThreadPoolExecutor(1) as pool:
+                slow = pool.submit(one.get, "/slow?seconds=6")
+                time.sleep(0.5)  # it has come to its view
+                one.process.send_signal(signal.SIGTERM)
+                wait_until(lambda: two.status()["epoch"], 15, "the slot")
+                assert not slow.done()
+                assert slow.result() == (200, "slow")
+            assert one.wait_end() == 0
 
 
 def test_an_instance_without_the_slot_turns_ready_for_reads_in_time(
