@@ -207,7 +207,9 @@ class Writer:
         """The release was called off: go on as before."""
         if self._tenure is not None:
             self._tenure.stop(0)
-            self._tenure.start()
+            # Of a lock on a file that was replaced, another instance may have begun.
+            if locks.same_file(self._tenure.lock, self._instance.slot.path):
+                self._tenure.start()
 
     def _end(self) -> None:
         """Forget the tenure; the copy of the lock goes with it."""

@@ -185,6 +185,26 @@ def test_a_job_that_runs_calls_the_release_off_and_comes_to_its_end(
     assert log.count("ended") == 2
 
 
+def test_what_ended_for_a_replaced_lock_file_does_not_begin_again(
+    writer: Said,
+) -> None:
+    """Another instance may run it by now, however long the job here lasts."""
+    go.clear()
+    writer.obey("take")
+    began(1)
+    running = send_job(writer, 1)
+    wait_until(lambda: "job 1" in log, 5, "the job")
+    path = writer._instance.slot.path
+    path.rename(path.with_suffix(".old"))
+    assert writer.obey("prepare") == ("release_failed", {"reason": "a job is running"})
+    writer.obey("resume")
+    assert not job_socket(writer).exists()
+    go.set()
+    assert b'"result"' in read(running)
+    assert writer.obey("prepare")[0] == "prepared"
+    assert log == ["began", "job 1", "ended"]
+
+
 def send_job(writer: Said, number: int) -> socket.socket:
     connection = writer._instance.run_dir.connect("me.job", 10)
     connection.sendall(b'{"name": "job", "params": {"n": %d}}\n' % number)
