@@ -90,6 +90,15 @@ SHAPES = {
     "fractions": lambda n: "$" + "\\frac{" * n + "$",
     "braces": lambda n: "$" + "{" * n + "}" * n + "$",
     "long formulas": lambda n: ("$$" + "\\text{" * 700 + "$$\n\n") * (n // 1000),
+    "environments": lambda n: "$$" + "\\begin{aligned}" * n + "$$",
+    "environments in formulas": lambda n: (
+        ("$$" + "\\begin{aligned}" * 200 + "\\end{aligned}" * 200 + "$$\n\n")
+        * (n // 1000)
+    ),
+    "lines of formulas": lambda n: ("$$" + "\\\\ [ " * 700 + "$$\n\n") * (n // 1000),
+    "texts in formulas": lambda n: (
+        ("$$" + "\\text{$a$ $}" * 300 + "$$\n\n") * (n // 1000)
+    ),
     "backslashes": lambda n: "\\\\" * n,
     "footnotes": lambda n: "[^a]" * n,
     "footnotes that are there": lambda n: "[^a]: x\n\n" + "[^a]" * n,
