@@ -219,6 +219,8 @@ class SlotKeeper:
 
     def objection(self, ask: Ask) -> str:
         """See `Port.objection`."""
+        if not self.is_living(ask.asker):
+            return f"instance {ask.asker} is gone"
         # The tables of an application that it has not installed do not concern it.
         applications = {name.partition(".")[0] for name in ask.migrations}
         lacking = sorted(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from lifecycle import keeper as module
+from lifecycle import locks
 from lifecycle import writer as module_of_writer
 from lifecycle.keeper import SlotKeeper, parse_ask
 from lifecycle.page import SharedPage
@@ -23,9 +25,12 @@ from lifecycle.tenure import Ask, Event, Said
 
 
 @pytest.fixture
-def keeper(data_dir: Path) -> SlotKeeper:
+def keeper(data_dir: Path) -> Iterator[SlotKeeper]:
+    """Return the keeper of an instance, 'me', beside which 'you' lives."""
     run_dir = RunDir(data_dir)
     run_dir.create()
+    living = locks.acquire(run_dir.path / "you.lock")
+    assert living is not None
     instance: Any = SimpleNamespace(
         knobs={"WRITER_ACQUIRE_TIMEOUT": 0.0},
         page=SharedPage(),
@@ -33,7 +38,8 @@ def keeper(data_dir: Path) -> SlotKeeper:
         slot=WriterSlot(data_dir, "instance me"),
         version="v1",
     )
-    return SlotKeeper(instance)
+    yield SlotKeeper(instance)
+    os.close(living)
 
 
 def ask(*migrations: str, version: str = "v2", asker: str = "you") -> Ask:
@@ -75,6 +81,11 @@ def test_a_version_that_crashed_has_to_wait(keeper: SlotKeeper) -> None:
     assert keeper.objection(ask(version="v4")) == ""
     # Another instance of the version that holds the slot now is no worse than that.
     assert keeper.objection(ask(version="v1")) == ""
+
+
+def test_an_asker_that_has_died_since_gets_nothing(keeper: SlotKeeper) -> None:
+    assert keeper.objection(ask()) == ""
+    assert keeper.objection(ask(asker="he")) == "instance he is gone"
 
 
 def test_an_ask_waits_for_its_own_answer(keeper: SlotKeeper) -> None:
