@@ -98,6 +98,11 @@ class Conf:
         """
         return _number_from("NOTES_EXPECTED_SEQUENCE")
 
+    @property
+    def patient_readers(self) -> int:
+        """How many readers of a process may wait for what it has not caught up with."""
+        return int(getattr(settings, "NOTES_PATIENT_READERS", 8))
+
 
 def _number_from(name: str) -> Callable[[], int]:
     """Return the callable that a setting names by its dotted path."""

@@ -17,6 +17,7 @@ from django.db import connection, connections
 
 from notes import sharing
 from notes import site as sites
+from notes.conf import conf
 from notes.looking import INTERVAL, Look, catch_up
 from notes.sharing import Subscription, SubscriptionLostError
 from notes.site import Site
@@ -72,6 +73,8 @@ class Follower:
         self._is_late = False
         """Whether a reader has waited in vain for the look that is under way."""
         self._subscription: Subscription | None = None
+        self._seats = threading.BoundedSemaphore(conf.patient_readers)
+        """One for each reader that waits."""
 
     def start(self) -> None:
         """Begin to follow; the thread is a daemon and ends with the process."""
@@ -100,7 +103,8 @@ class Follower:
 
         Readers wait together, and the thread makes the Site once for all of them.
         None waits for longer than PATIENCE, nor for a look that another reader has
-        given up on.
+        given up on, nor when as many as may wait do. Under writes that never end, all
+        threads would wait otherwise, and those who read would come last.
         """
         if sequence <= self._looked_for:
             # It was looked for and is not there: the database may be an older one
@@ -110,10 +114,16 @@ class Follower:
             if sequence > self._wanted:
                 self._wanted = sequence
                 self._ask()
-            self._looked.wait_for(
-                lambda: self._looked_for >= sequence or self._is_late, PATIENCE
-            )
-            self._is_late = self._looked_for < sequence
+        if not self._seats.acquire(blocking=False):
+            return
+        try:
+            with self._looked:
+                self._looked.wait_for(
+                    lambda: self._looked_for >= sequence or self._is_late, PATIENCE
+                )
+                self._is_late = self._looked_for < sequence
+        finally:
+            self._seats.release()
 
     def refresh(self) -> None:
         """Look once, and publish a newer Site if there is one; never raises."""

@@ -102,6 +102,8 @@ NOTES_RUN_AS_WRITER = "lifecycle.jobs.run_as_writer"
 NOTES_MAX_NOTE_SIZE = 5 * 1024**2  # bytes
 NOTES_EPOCH = "lifecycle.gate.transaction_epoch"
 NOTES_EXPECTED_SEQUENCE = "lifecycle.worker_state.expected_sequence"
+# The other threads answer whatever is written meanwhile.
+NOTES_PATIENT_READERS = max(1, _knobs["THREADS"] // 4)
 
 LOGGING_CONFIG = "lifecycle.logs.configure_again"
 LOGGING = {"version": 1}

@@ -18,6 +18,7 @@ from notes.following import Follower
 from notes.models import Change
 from notes.serving import Pages
 from tests.notes.sites import Client
+from tests.processes import wait_until
 from trip2g_site.wsgi import application
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -137,6 +138,42 @@ def test_readers_wait_together_for_one_site(
         reader.join()
     assert [b"first" in body for body in bodies] == [True] * 8
     assert made == [1]
+
+
+def test_of_many_readers_some_wait_and_the_others_get_what_is_there(
+    instance: Instance, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.NOTES_PATIENT_READERS = 2
+    catch_up = looking.catch_up
+    may_look = threading.Event()
+
+    def held(site: Any, crew: Any) -> Any:
+        assert may_look.wait(20)
+        return catch_up(site, crew)
+
+    follower = Follower(interval=3600)
+    follower.refresh()
+    follower.start()
+    monkeypatch.setattr(following, "_follower", follower)
+    monkeypatch.setattr(following, "PATIENCE", 3600)
+    monkeypatch.setattr(looking, "catch_up", held)
+    instance.sequence = _write("a.md", "first")
+    pages = Client(Pages(application))
+    statuses: list[int] = []
+    readers = [
+        threading.Thread(target=lambda: statuses.append(pages.get("/a").status))
+        for _ in range(5)
+    ]
+    try:
+        for reader in readers:
+            reader.start()
+        wait_until(lambda: len(statuses) == 3, 20, "those who need not wait")
+    finally:
+        may_look.set()
+        for reader in readers:
+            reader.join()
+        follower.stop()
+    assert statuses == [404, 404, 404, 200, 200]
 
 
 def test_a_site_that_takes_long_is_waited_for_once(
