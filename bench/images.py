@@ -120,14 +120,17 @@ class Podman:
         return bool(self.run("images", "--quiet", image).strip())
 
     def build(self, tag: str, code: Path) -> None:
-        """Build the site in *code* by the recipe's Containerfile."""
+        """Build the site in *code* by the recipe's Containerfile, beside what serves."""
         self.make_base()
-        self.run(
+        podman = ["nice", "-n", "19", programs.get("podman")]
+        command = [
+            *podman,
             *("build", "--quiet", "--pull=never", "--format=docker"),
             *("--build-arg", f"PYTHON={BASE}", "--ignorefile"),
-            *(REPOSITORY / ".containerignore", "--file", _CONTAINERFILE),
-            *("--tag", tag, code),
-        )
+            *(str(REPOSITORY / ".containerignore"), "--file", str(_CONTAINERFILE)),
+            *("--tag", tag, str(code)),
+        ]
+        self.call(command)
 
     def make_caddy(self) -> None:
         """Have an image with Caddy, as docker.io/library/caddy:2 is one."""
