@@ -60,6 +60,7 @@ def perform(
     """
     with row:
         row.start()
+        row.prepare(deploys)
         pages = asyncio.run(find_pages(row.target, ca=row.ca))
         token = row.make_token() if writes and row.stage.takes_writes else ""
         if unit == REQUESTS:

@@ -31,6 +31,8 @@ class Container(Row):
         self._folder = Path(stage.folder) / self._project
         self._data = Path(stage.knobs["DATA_DIR"])
         self._tags: list[str] = []
+        # Images that are there and have not been deployed, the next one first.
+        self._built: list[str] = []
 
     @classmethod
     def missing(cls) -> str | None:
@@ -56,8 +58,12 @@ class Container(Row):
             lambda: probe(self._public, "/").status == 200, 60, "Caddy sending readers"
         )
 
+    def prepare(self, deploys: int) -> None:
+        """Build the images: who has one small server has them built elsewhere."""
+        self._built += [self._build() for _ in range(deploys)]
+
     def deploy(self) -> None:
-        """Build the next image, and deploy it by the recipe's script."""
+        """Deploy the next image by the recipe's script; build it, if it is not there."""
         self._deploy()
 
     def make_token(self) -> str:
@@ -99,11 +105,15 @@ class Container(Row):
             f"COMPOSE_PROJECT_NAME={self._project}\n"
         )
 
-    def _deploy(self) -> None:
+    def _build(self) -> str:
         releases = self.stage.releases
         tag = f"localhost/{self._project}:{len(self._tags) + 1}"
         self._podman.build(tag, releases.make_next() if releases else REPOSITORY)
         self._tags.append(tag)
+        return tag
+
+    def _deploy(self) -> None:
+        tag = self._built.pop(0) if self._built else self._build()
         self._podman.call(
             ["sh", str(self._folder / "deploy.sh"), tag],
             environ={"COMPOSE": f"podman-compose --project-name {self._project}"},

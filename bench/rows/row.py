@@ -39,7 +39,7 @@ class Row(abc.ABC):
     """
     A public port with instances behind it that are replaced one by another.
 
-    Used as `with row: row.start(); row.deploy(); …`; leaving ends what runs.
+    Used as `with row: row.start(); row.prepare(n); row.deploy(); …`; leaving ends what runs.
     """
 
     name: ClassVar[str]
@@ -71,6 +71,9 @@ class Row(abc.ABC):
     @abc.abstractmethod
     def start(self) -> None:
         """Have the first instance ready."""
+
+    def prepare(self, deploys: int) -> None:  # noqa: B027 - most have nothing to make
+        """Make what so many deploys bring, ahead of the load, where that takes a while."""
 
     @abc.abstractmethod
     def deploy(self) -> None:
