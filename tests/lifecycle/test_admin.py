@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.checks.registry import registry
 from django.core.management import call_command
 from django.test import Client
 
@@ -24,8 +25,11 @@ urlpatterns: list[Any] = []
 
 
 def test_a_page_of_the_admin_writes_through_the_gate_and_not_past_it(
-    guarded: Path, settings: Any
+    guarded: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What the applications below register is not for the tests after this one.
+    for name in ("registered_checks", "deployment_checks"):
+        monkeypatch.setattr(registry, name, set(getattr(registry, name)))
     settings.INSTALLED_APPS = [*CONTRIB, *settings.INSTALLED_APPS]
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
     settings.MIDDLEWARE = [
