@@ -120,17 +120,14 @@ class Podman:
         return bool(self.run("images", "--quiet", image).strip())
 
     def build(self, tag: str, code: Path) -> None:
-        """Build the site in *code* by the recipe's Containerfile, beside what serves."""
+        """Build the site in *code* by the recipe's Containerfile."""
         self.make_base()
-        podman = ["nice", "-n", "19", programs.get("podman")]
-        command = [
-            *podman,
+        self.run(
             *("build", "--quiet", "--pull=never", "--format=docker"),
             *("--build-arg", f"PYTHON={BASE}", "--ignorefile"),
-            *(str(REPOSITORY / ".containerignore"), "--file", str(_CONTAINERFILE)),
-            *("--tag", tag, str(code)),
-        ]
-        self.call(command)
+            *(REPOSITORY / ".containerignore", "--file", _CONTAINERFILE),
+            *("--tag", tag, code),
+        )
 
     def make_caddy(self) -> None:
         """Have an image with Caddy, as docker.io/library/caddy:2 is one."""

@@ -32,6 +32,7 @@ from lifecycle.backup import (
     restoring,
     schedule,
     status,
+    workplace,
 )
 from lifecycle.backup.directory import DirectoryStorage
 from lifecycle.backup.errors import BackupError
@@ -701,16 +702,24 @@ def test_one_backup_at_a_time(site: Site) -> None:
 
 
 def test_what_was_called_off_is_cleared_by_the_next_writer(
-    site: Site, settings: Any
+    site: Site, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.LIFECYCLE_SIMPLE_BACKUP = False
+    clear, cleared = workplace.clear, list[bool]()
+
+    def observed() -> bool:
+        cleared.append(clear())
+        return cleared[-1]
+
+    monkeypatch.setattr(workplace, "clear", observed)
     lock = locks.acquire(site.data_dir / "backup.lock")
     assert lock is not None
     site.work().mkdir()
     (site.work() / "database").write_bytes(b"x")
     # One that is at work is left alone, and may be the one that is just ending.
     with running(schedule.run):
-        time.sleep(0.3)
+        wait_until(lambda: cleared, 10)
+        assert not any(cleared)
         assert (site.work() / "database").exists()
         os.close(lock)
         wait_until(lambda: not site.work().exists(), 10)

@@ -152,7 +152,6 @@ def test_a_holder_that_drains_is_asked_again_and_does_not_keep_the_slot_to_its_e
             assert done.returncode == 0, done.stderr
             with ThreadPoolExecutor(1) as pool:
                 slow = pool.submit(one.get, "/slow?seconds=6")
-                time.sleep(0.5)  # it has come to its view
                 one.process.send_signal(signal.SIGTERM)
                 wait_until(lambda: two.status()["epoch"], 15, "the slot")
                 assert not slow.done()
