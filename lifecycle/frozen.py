@@ -112,6 +112,7 @@ class FrozenHolder:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._id = ""
+        self._has_held = False
         self._answered_at = self._looked_at = time.monotonic()
         # When the slot was last seen held, or given to somebody.
         self._held_at = float("-inf")
@@ -121,8 +122,12 @@ class FrozenHolder:
 
     def expect(self, holder: str) -> None:
         """Note that *holder* is to be the holder from now on."""
-        self._id = holder
+        self._id, self._has_held = holder, False
         self._answered_at = self._held_at = time.monotonic()
+
+    def _note_holder(self, holder: str) -> None:
+        self.expect(holder)
+        self._has_held = True
 
     @property
     def answers(self) -> bool:
@@ -144,7 +149,7 @@ class FrozenHolder:
             except OSError:
                 continue
             if status.get("holds_slot"):
-                self.expect(peer.id)
+                self._note_holder(peer.id)
                 if status.get("phase") == Phase.DRAINING.value:
                     self.leaving = peer.id
                 return
@@ -154,10 +159,14 @@ class FrozenHolder:
         owner = self._owner()
         if owner != self._id and any(peer.id == owner for peer in living):
             # It took the lock, and froze before it could tell.
-            self.expect(owner)
+            self._note_holder(owner)
         holder = next((peer for peer in living if peer.id == self._id), None)
         silent = time.monotonic() - self._answered_at
         if holder is None or silent < SILENCE_LIMIT or holder.id in self._killed:
+            return
+        if not self._has_held and owner != holder.id:
+            # It was given the slot and has not come to take the lock. So it keeps nobody
+            # from writing: the slot goes back, and its workers may serve meanwhile.
             return
         self._killed.add(holder.id)
         logger.error(

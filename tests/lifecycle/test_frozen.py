@@ -215,6 +215,40 @@ def test_one_that_is_given_the_slot_has_its_time_to_take_it(world: World) -> Non
     assert (world.killed, world.holder.answers) == ([], False)
 
 
+def test_one_that_is_given_the_slot_and_freezes_before_it_has_the_lock_is_spared(
+    world: World, data_dir: Path
+) -> None:
+    """It keeps nobody from writing, and its workers may serve."""
+    world.statuses = {"a": None}
+    world.holder.expect("a")
+    world.watch(20)
+    assert (world.killed, world.holder.answers) == ([], False)
+    # Nor while somebody else has the lock.
+    command = WriterSlot(data_dir, "manage.py something")
+    assert command.try_acquire()
+    world.watch(20)
+    assert world.killed == []
+    command.release()
+    # It goes on, takes the lock and stops again.
+    theirs = WriterSlot(data_dir, "instance a")
+    assert theirs.try_acquire()
+    world.watch(SILENCE_LIMIT + 1)
+    assert world.killed == ["a"]
+    theirs.release()
+
+
+def test_a_holder_that_has_told_so_is_killed_though_its_lock_file_was_replaced(
+    world: World,
+) -> None:
+    """It may have been stopped in a transaction, and then nobody can write."""
+    world.statuses = {"a": HOLDS}
+    world.holder.expect("a")
+    world.watch(1)
+    world.statuses["a"] = None
+    world.watch(SILENCE_LIMIT)
+    assert world.killed == ["a"]
+
+
 def test_a_name_that_is_left_in_the_lock_file_is_no_holder(
     world: World, data_dir: Path
 ) -> None:
