@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import io
+import re
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from html import escape
@@ -41,6 +42,9 @@ _FEED_LENGTH = 20
 MAX_SITEMAP = 50_000
 """The number of URLs that one file may have; see sitemaps.org."""
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
+# What XML cannot hold, not even as a reference; HTML can, and texts that are copied
+# from elsewhere have it.
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Part(NamedTuple):
@@ -79,7 +83,7 @@ class NoteFeed(_Feed):
         self.author_name = self.title = site.frame.site_title  # Atom asks for both
         self.link, self.feed_url = "/", FEED
         if part is not None:
-            self.title = f"{part.title} · {self.title}"
+            self.title = f"{_xml_text(part.title)} · {self.title}"
             self.link, self.feed_url = quote(part.address), feed_url(part.address)
 
     def subtitle(self) -> str | None:
@@ -96,11 +100,11 @@ class NoteFeed(_Feed):
 
     def item_title(self, item: Item) -> str:
         """Return the note's title."""
-        return item.title
+        return _xml_text(item.title)
 
     def item_description(self, item: Item) -> str:
         """Return what the note says of itself, or how it begins, as HTML."""
-        return escape(item.excerpt)
+        return escape(_xml_text(item.excerpt))
 
     def item_link(self, item: Item) -> str:
         """Return the note's URL path."""
@@ -229,6 +233,11 @@ def _items(site: Site, paths: Iterable[str]) -> Iterable[Item]:
                 facts.published_at,
                 facts.changed_at,
             )
+
+
+def _xml_text(text: str) -> str:
+    """Return *text* without what XML cannot hold."""
+    return _NO_XML.sub("", text)
 
 
 def _public_request(path: str, query: str = "") -> WSGIRequest:

@@ -119,6 +119,24 @@ def test_an_empty_vault_has_documents_too() -> None:
         assert client.get("/sitemap.xml").status == 200
 
 
+def test_what_xml_cannot_hold_is_left_out_of_feeds() -> None:
+    files: dict[str, str | bytes] = {
+        "index.md": '---\ntitle: "Ho\\x08me"\n---\nWelcome',
+        "Old.md": "# A\x01 title\n\nA back\x08space\uffff, \u65e5 \U0001f375 #t\x1bag",
+    }
+    with served(make_site(files)) as client:
+        for url in ("/feed.xml", "/tags/t%1Bag/feed.xml"):
+            body = client.get(url).body
+            feed = ET.fromstring(body)  # noqa: S314 - our own
+            entry = feed.findall(f"{ATOM}entry")[-1]
+            assert entry.findtext(f"{ATOM}title") == "A title"
+            assert (
+                entry.findtext(f"{ATOM}summary")
+                == "A backspace, \u65e5 \U0001f375 #tag"
+            )
+        assert feed.findtext(f"{ATOM}title") == "#tag \u00b7 Home"
+
+
 PARTS: dict[str, str | bytes] = {
     "Teas & co/index.md": "---\ntitle: All teas\n---\n",
     "Teas & co/Green.md": "---\ndate: 2026-01-02\n---\n#drink/hot",
