@@ -89,6 +89,11 @@ def read_epoch(connection: DatabaseWrapper) -> tuple[int, str]:
     return (row[0], row[1]) if row else (0, "")
 
 
+def has_moved_on(connection: DatabaseWrapper) -> bool:
+    """Return whether an epoch has begun after the one that this process writes under."""
+    return read_epoch(connection)[0] > authority().epoch()
+
+
 def begin_epoch(
     connection: DatabaseWrapper,
     check: Callable[[], None],
@@ -284,7 +289,8 @@ def maintenance(using: str = "default") -> Iterator[None]:
     """
     Open the gate for what cannot run in one transaction: migrate, VACUUM.
 
-    For whoever holds the writer slot; the epoch is not looked at.
+    For whoever holds the writer slot. A transaction inside raises WriterSlotLostError
+    once a later epoch has begun; a statement outside of one does not look.
     """
     connection: Any = connections[using]
     connection.ensure_connection()

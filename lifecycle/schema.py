@@ -164,6 +164,7 @@ def apply(verdicts: list[Verdict], report: Report = report_to_nobody) -> None:
     Raises:
         MigrationsFailedError: one raised; those before it are applied and recorded.
         SnapshotError: nothing was run.
+        WriterSlotLostError: a later epoch has begun; what is applied is not recorded.
     """
     began = time.monotonic()
     logger.info("event=migrate_start migrations=%s", ",".join(v.name for v in verdicts))
@@ -187,9 +188,12 @@ def run_migrations(names: list[str], failed: str, remedy: str) -> None:
 
     Raises:
         MigrationsFailedError: one raised; those before it have been applied.
+        WriterSlotLostError: likewise, since a later epoch has begun.
     """
     try:
         call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+    except gate.WriterSlotLostError:
+        raise  # nothing is wrong with them
     except Exception as exc:
         text = " ".join(f"{type(exc).__name__}: {exc}".split())
         raise MigrationsFailedError(
@@ -202,6 +206,9 @@ def record(verdicts: list[Verdict], snapshot: Path | None) -> None:
     Record those of *verdicts* that have been applied; the gate is open.
 
     What cannot be recorded is taken as breaking later.
+
+    Raises:
+        WriterSlotLostError: a later epoch has begun; nothing was recorded.
     """
     applied = applied_names()
     try:

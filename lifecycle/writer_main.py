@@ -138,6 +138,12 @@ class Writer:
             # lock ours, nobody does it now.
             database.refuse_newer()
             epoch = self._begin(self._tenure)
+            older_lives = self._instance.lives_beside_older()
+            knobs, report = self._instance.knobs, self._report
+            has_migrated = schema.migrate(knobs, older_lives=older_lives, report=report)
+            if has_migrated and not epoch:
+                # The table of epochs is there only now.
+                epoch = self._begin(self._tenure)
         except database.DatabaseUnfitError as exc:
             self._end()
             self.say(Said.UNFIT.value, reason=str(exc))
@@ -147,12 +153,15 @@ class Writer:
             until = time.monotonic() + exc.seconds
             self.say(Said.RESERVED.value, successor=exc.successor, until=until)
             return
-        older_lives = self._instance.lives_beside_older()
-        knobs, report = self._instance.knobs, self._report
-        has_migrated = schema.migrate(knobs, older_lives=older_lives, report=report)
-        if has_migrated and not epoch:
-            # The table of epochs is there only now.
-            epoch = self._begin(self._tenure)
+        except gate.WriterSlotLostError as exc:
+            # The lock's file was replaced, and between two migrations another epoch
+            # began. No fault of this instance: it serves reads, and tries again.
+            logger.warning("event=tenure_was_over reason=%r", str(exc))
+            self._end()
+            self.say(Said.RESERVED.value)
+            # An editor of the schema that could not begin leaves its settings behind.
+            connections.close_all()
+            return
         self._tenure.start()
         self.say(
             Said.RUNNING.value,

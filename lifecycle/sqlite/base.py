@@ -221,18 +221,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self._shut_depth or (self.is_guarded and not self._opens()):
             self.cursor().execute("BEGIN")
             return
-        if not self.is_guarded or self.in_maintenance:
+        if not self.is_guarded:
             super()._start_transaction_under_autocommit()  # type: ignore[misc]
             return
-        gate.authority().prepare(self)
-        self.set_writable(True)
+        if not self.in_maintenance:
+            gate.authority().prepare(self)
+            self.set_writable(True)
         try:
             with self.wrap_database_errors:
                 self.begin_immediate()
-            gate.authority().check(self)
+            # In maintenance the tables of epochs may not be there (yet, or any more).
+            if not self.in_maintenance or gate.has_moved_on(self):
+                gate.authority().check(self)
         except BaseException:
             self.connection.rollback()
-            self.set_writable(False)
+            if not self.in_maintenance:
+                self.set_writable(False)
             raise
 
     def _opens(self) -> bool:

@@ -566,6 +566,35 @@ def test_an_error_in_maintenance_shuts_the_gate(guarded: Path) -> None:
     assert is_query_only()
 
 
+def test_a_transaction_in_maintenance_needs_an_epoch_that_is_not_over(
+    guarded: Path,
+) -> None:
+    """Of the first migrations the epoch is 0; those after them are fenced as well."""
+    gate.set_authority(gate.WriterAuthority(0))
+    with gate.maintenance():
+        row().save()
+        begin_epoch(guarded, 1, "them")
+        with pytest.raises(gate.WriterSlotLostError) as caught, transaction.atomic():
+            raise AssertionError("nothing may run here")
+        assert (caught.value.expected, caught.value.found) == (0, 1)
+        gate.set_authority(gate.WriterAuthority(1))
+        with transaction.atomic():
+            assert is_writing(guarded)
+    assert is_query_only()
+    assert names() == ["0001"]
+
+
+def test_a_migration_may_take_the_epochs_away(guarded: Path) -> None:
+    """As `migrate lifecycle zero` does, which then goes on."""
+    begin_epoch(guarded, 1, "me")
+    gate.set_authority(gate.WriterAuthority(1))
+    with gate.maintenance():
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("DROP TABLE lifecycle_epoch")
+        with transaction.atomic():
+            assert is_writing(guarded)
+
+
 # -- other databases ----------------------------------------------------------
 
 

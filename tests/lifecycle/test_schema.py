@@ -16,7 +16,7 @@ from lifecycle.exceptions import LifecycleError
 from lifecycle.models import AppliedMigration
 from lifecycle.verdicts import Verdict
 from tests.lifecycle.migrations_of import Migrations
-from tests.lifecycle.test_gate import begin_epoch
+from tests.lifecycle.test_gate import begin_epoch, outsider
 
 KNOBS = {"MIGRATE_ON_HANDOFF": True, "ALLOW_BREAKING_MIGRATIONS": False}
 ADDS = """[migrations.AddField("entry", "new", models.TextField(null=True))]"""
@@ -148,6 +148,32 @@ def test_one_that_raises_is_one_line_and_those_before_it_are_recorded(
     )
     assert [name for name, *_ in recorded()] == [NAME]
     assert [one.name for one in schema.pending()] == ["sample.0003_then"]
+
+
+def test_no_migration_is_begun_when_another_has_the_slot(
+    migrations: Migrations, guarded: Path
+) -> None:
+    """As when the lock's file is replaced: whoever locks the new one goes on."""
+    migrations.write("0002_next", ADDS)
+    migrations.write("0003_then", DROPS, after="0002_next")
+
+    def look(*_: object) -> None:
+        """Begin the next epoch between the two."""
+        with outsider(guarded) as other:
+            query = "SELECT count(*) FROM django_migrations WHERE name = '0002_next'"
+            (is_between,) = other.execute(query).fetchone()
+            (last,) = other.execute("SELECT max(epoch) FROM lifecycle_epoch").fetchone()
+        if is_between and last == 7:
+            begin_epoch(guarded, 8, "them")
+
+    with pytest.raises(gate.WriterSlotLostError) as caught:
+        schema.apply(schema.pending(), look)
+    assert (caught.value.expected, caught.value.found) == (7, 8)
+    assert has_column(guarded, "new")
+    assert has_column(guarded, "number")
+    # What nobody judged is taken as breaking.
+    assert recorded() == []
+    assert schema.applied()[NAME] is False
 
 
 def test_no_copy_no_migration(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ from lifecycle.models import Epoch
 from lifecycle.slot import WriterSlot
 from lifecycle.writer_main import Writer
 from tests.lifecycle.test_gate import begin_epoch, names, outsider, row
+from tests.lifecycle.migrations_of import Migrations
 from tests.processes import wait_until
 
 log: list[str] = []
@@ -44,8 +45,11 @@ class Said(Writer):
     def __init__(self, instance: Any) -> None:
         super().__init__(instance, socket.socket())
         self.said: list[tuple[str, dict[str, Any]]] = []
+        self.on_progress: Callable[[], None] = lambda: None
 
     def say(self, said: str, **details: Any) -> None:
+        if said == "progress":
+            self.on_progress()
         self.said.append((said, details))
 
     def obey(self, command: str, successor: str = "") -> tuple[str, dict[str, Any]]:
@@ -295,6 +299,44 @@ def test_a_migration_that_gets_on_is_told_now_and_then(
     monkeypatch.setattr(writer_main, "_PROGRESS_INTERVAL", 1000.0)
     writer.obey("take")
     assert [said for said, _ in writer.said] == ["progress", "running"]
+
+
+def test_a_taker_whose_lock_file_is_replaced_in_a_migration_stands_by(
+    migrations: Migrations, writer: Said, guarded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It serves readers, and migrates further once the slot is its own again."""
+    monkeypatch.setattr(writer_main, "_PROGRESS_INTERVAL", 0.0)
+    for name, after, column in (
+        ("0002_next", "0001_initial", "b"),
+        ("0003_then", "0002_next", "c"),
+    ):
+        added = (
+            f'[migrations.AddField("entry", "{column}", models.TextField(null=True))]'
+        )
+        migrations.write(name, added, after=after)
+    writer.on_progress = lambda: take_between(guarded)
+    taken = last().epoch + 1
+    assert writer.obey("take") == ("reserved", {})
+    assert not connection.connection  # one with foreign keys as they were will follow
+    assert (last().epoch, last().holder) == (taken + 1, "them")
+    assert [one.name for one in schema.pending()] == ["sample.0003_then"]
+    writer._instance.slot.release()
+    assert not locks.is_locked(writer._instance.slot.path)
+    writer._instance.slot.try_acquire()
+    writer.on_progress = lambda: None
+    assert writer.obey("take")[1]["epoch"] == taken + 2
+    assert schema.pending() == []
+
+
+def take_between(guarded: Path) -> None:
+    """Begin an epoch as another instance, once the first of the two has been run."""
+    with outsider(guarded) as other:
+        query = "SELECT count(*) FROM django_migrations WHERE name = '0002_next'"
+        (is_between,) = other.execute(query).fetchone()
+        query = "SELECT epoch, holder FROM lifecycle_epoch ORDER BY epoch DESC"
+        epoch, holder = other.execute(query).fetchone()
+    if is_between and holder == "me":
+        begin_epoch(guarded, epoch + 1, "them")
 
 
 def test_a_database_that_is_too_new_is_left_alone(writer: Said, guarded: Path) -> None:
