@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
+import logging
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from django.utils import timezone
 
 from notes.addresses import quote, wsgi_path
-from notes.bases.evaluation import Asked, Budget, TooMuchError
+from notes.bases.evaluation import Asked, Budget
 from notes.bases.querying import run
 from notes.bases.selecting import Answer, Answers, Change, Selection, Selector
 from notes.bases.showing import Show
@@ -22,6 +23,13 @@ from notes.rendering import QueryUse
 from notes.rendering.media import media_tag
 from notes.sources import AttachmentSource
 from notes.updating import Update
+
+logger = logging.getLogger(__name__)
+
+_FAILED = (
+    '<div class="base">\n<p class="base-note">This could not be shown. Its author '
+    "finds the reason in the log.</p>\n</div>\n"
+)
 
 
 class Queries:
@@ -107,7 +115,7 @@ class Queries:
                     now.pay(budget)
                 selections.append(now)
             budget.pay("", before.steps)
-        except TooMuchError:
+        except Exception:  # noqa: BLE001 - also what `_run` logs: it is found anew
             return None
         return before._replace(selections=tuple(selections))
 
@@ -127,9 +135,16 @@ class Queries:
         with self.listening() as asked:
             for (base, number), this in self._uses(path):
                 show = Show(base.names, self.url, self.resolve)
-                result = run(base, number, self, this, budget, self._selector.find)
-                html.append(show.show(result))
-                selections.append(result.selection)
+                try:
+                    result = run(base, number, self, this, budget, self._selector.find)
+                    html.append(show.show(result))
+                    selections.append(result.selection)
+                except Exception:  # one base is no reason to have no site
+                    logger.exception("event=query_failed path=%r", path)
+                    html.append(_FAILED)
+                    selections.append(None)
+                    # Who knows what it would have asked: with each change, again.
+                    asked.is_fleeting = True
         steps = Budget().steps - budget.steps - sum(budget.paid.values())
         return Answer(tuple(html), tuple(selections), asked, steps), budget
 

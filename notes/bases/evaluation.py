@@ -13,6 +13,7 @@ from notes.bases.definitions import Filter
 from notes.bases.expressions import Node
 from notes.bases.functions import call_global, call_method, member
 from notes.bases.values import (
+    MAX_NUMBER,
     MAX_TEXT,
     Duration,
     File,
@@ -31,7 +32,6 @@ from notes.bases.values import (
 
 MAX_STEPS = 3_000_000
 """For all bases of a page together; some seconds."""
-_MAX_NUMBER = 1e300
 
 
 class TooMuchError(Exception):
@@ -275,7 +275,7 @@ class Evaluator:
             return [self._read(item, path) for item in value]
         if isinstance(value, bytes | set | tuple):
             return to_text(value)
-        if isinstance(value, int) and abs(value) > _MAX_NUMBER:
+        if isinstance(value, int) and abs(value) > MAX_NUMBER:
             return to_text(value)
         return value
 
@@ -444,7 +444,11 @@ class Evaluator:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Return whether *value* is a number that can be calculated with."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # A whole one may be too large for a float: `values` of a mapping gives any.
+    return isinstance(value, float) or abs(value) <= MAX_NUMBER
 
 
 def _compare(sign: str, left: Any, right: Any) -> bool:
@@ -473,7 +477,7 @@ def _calculate(sign: str, left: Any, right: Any) -> Any:
         if isinstance(by, Duration):
             return shifted(left, by, 1 if sign == "+" else -1)
     if isinstance(left, Duration) and sign == "*" and _is_number(right):
-        if abs(right) > 1e6:
+        if not abs(right) <= 1e6:  # nor what is no number at all, as YAML's .nan
             return None
         return Duration(int(left.months * right), left.seconds * right)
     if sign == "+" and (isinstance(left, str) or isinstance(right, str)):
@@ -494,7 +498,7 @@ def _calculate_numbers(sign: str, left: float, right: float) -> float | None:
         result = left * right
     else:
         result = left / right if sign == "/" else math.fmod(left, right)
-    return result if abs(result) < _MAX_NUMBER else None
+    return result if abs(result) < MAX_NUMBER else None
 
 
 def _relative(moment: datetime.datetime, now: datetime.datetime) -> str:

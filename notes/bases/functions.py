@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from notes.bases.values import (
+    MAX_NUMBER,
     MAX_TEXT,
     Duration,
     File,
@@ -28,6 +29,8 @@ Arguments = Sequence[Any]
 
 MAX_ITEMS = 10_000
 """Of a list that an expression makes."""
+_MAX_EXACT = 2**53
+"""From here on a float is a whole number."""
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July", "August"),
@@ -164,11 +167,14 @@ def _of_text(name: str, on: str, given: Arguments) -> Any:
         case "reverse":
             return on[::-1]
         case "repeat":
-            count = _whole(given, 0)
-            return (on * min(max(count, 0), MAX_TEXT))[:MAX_TEXT] if on else ""
+            # No more than is shown: all of it might not fit into memory.
+            count = min(max(_whole(given, 0), 0), MAX_TEXT // max(len(on), 1) + 1)
+            return (on * count)[:MAX_TEXT]
         case "replace":
             new = to_text(given[1]) if len(given) > 1 else ""
-            return on.replace(first, new)[:MAX_TEXT] if first else on
+            # Only a longer text makes more of it.
+            count = MAX_TEXT // len(new) + 1 if len(new) > len(first) else -1
+            return on.replace(first, new, count)[:MAX_TEXT] if first else on
         case "slice":
             return on[_slice(given)]
         case "split":
@@ -178,7 +184,7 @@ def _of_text(name: str, on: str, given: Arguments) -> Any:
 
 
 def _of_number(name: str, on: float, given: Arguments) -> Any:
-    if not math.isfinite(on):
+    if not abs(on) <= MAX_NUMBER:
         return None
     match name:
         case "abs":
@@ -189,9 +195,11 @@ def _of_number(name: str, on: float, given: Arguments) -> Any:
             return math.floor(on)
         case "round":
             digits = min(max(_whole(given, 0), 0), 15)
+            scaled = abs(on) * 10**digits
+            if scaled >= _MAX_EXACT:  # it has no such digits
+                return on
             # Away from zero, as people do, and not to the even one.
-            scaled = math.floor(abs(on) * 10**digits + 0.5) / 10**digits
-            return math.copysign(scaled, on)
+            return math.copysign(math.floor(scaled + 0.5) / 10**digits, on)
         case "toFixed":
             return f"{on:.{min(max(_whole(given, 0), 0), 15)}f}"
     return None
@@ -232,7 +240,7 @@ def _of_list(name: str, on: list[Any], given: Arguments) -> Any:
             return parts[:MAX_ITEMS]
         case "join":
             sign = to_text(given[0]) if given else ", "
-            return sign.join(map(to_text, on))[:MAX_TEXT]
+            return _joined(sign, on)
         case "reverse":
             return on[::-1]
         case "slice":
@@ -246,6 +254,18 @@ def _of_list(name: str, on: list[Any], given: Arguments) -> Any:
                     kept.append(item)
             return kept
     return None
+
+
+def _joined(sign: str, items: list[Any]) -> str:
+    """Return *items* with *sign* between them, and no more than is shown."""
+    parts: list[str] = []
+    length = 0
+    for item in items:
+        parts.append(to_text(item))
+        length += len(parts[-1]) + len(sign)
+        if length > MAX_TEXT + len(sign):
+            break
+    return sign.join(parts)[:MAX_TEXT]
 
 
 def _type(value: Any) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 
 MAX_TEXT = 10_000
 """Characters; a longer text that an expression makes is cut."""
+MAX_NUMBER = 1e300
+"""Nothing is calculated with a larger one: whole numbers of YAML have no end."""
 _MAX_DEPTH = 4
 """Of lists in lists: each may have the next many times over."""
 WIKILINK = re.compile(r"!?\[\[([^\[\]|#]*)(#[^\[\]|]*)?(?:\|([^\[\]]*))?\]\]")

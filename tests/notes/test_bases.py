@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import time
+import tracemalloc
 from html import unescape
+from unittest import mock
 
 import pytest
 
-from notes.bases import querying
-from notes.bases.definitions import read_base
-from notes.bases.evaluation import Budget
+from notes.bases import functions, querying
+from notes.bases.definitions import Filter, read_base
+from notes.bases.evaluation import Budget, Evaluator
 from notes.bases.expressions import ExpressionError, parse_expression
-from tests.notes.sites import make_site
+from notes.building import change_site
+from tests.notes.sites import make_site, sort_files
 
 FILES: dict[str, str | bytes] = {
     "Books/Emma.md": (
@@ -402,6 +405,86 @@ def test_hostile_properties_are_shown():
     assert "&lt;script&gt;" in html
     assert "<i>" not in html
     assert 'href="javascript' not in html
+
+
+@pytest.mark.parametrize(
+    ("properties", "formula", "shown"),
+    [
+        ("x: 1.0e+300", "x.round(15)", str(int(1e300))),
+        (f"x: 1{'0' * 299}", "x.round(15)", f"1{'0' * 299}"),
+        ("x: 2.345", "x.round(2)", "2.35"),
+        ("x: -2.5", "x.round()", "-3"),
+        (f"x: {{a: 1{'0' * 400}}}", "x.values()[0] + 1", ""),
+        (f"x: {{a: 1{'0' * 400}}}", "x.values()[0].round()", ""),
+        (f"x: {{a: 1{'0' * 400}}}", "-x.values()[0]", ""),
+        ("x: .nan", "duration('1M') * x", ""),
+    ],
+)
+def test_no_number_is_too_large(properties, formula, shown):
+    base = f'formulas:\n  f: "{formula}"\nfilters: file.name == "n"\n'
+    note = f"---\n{properties}\n---\n"
+    html = page(f"{base}views:\n  - order: [formula.f]\n", **{"n.md": note})
+    assert rows(html) == [[shown]]
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "x.repeat(1000000)",
+        "x.replace('a', x)",
+        "x.split('').join(x)",
+    ],
+)
+def test_a_text_that_would_be_too_long_is_never_made(formula):
+    text = "a" * 200_000
+    evaluator = Evaluator(_World(text), "n.md", {}, Budget())
+    evaluator.begin("n.md")
+    made = Filter("expression", expression=parse_expression(f"{formula} == 1"))
+    tracemalloc.start()
+    try:
+        assert not evaluator.matches(made)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * len(text)
+
+
+class _World:
+    """All that is asked for in these expressions: one property."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def begin(self, row: str, /) -> None:
+        pass
+
+    def properties(self, path: str, /) -> dict[str, str]:
+        return {"x": self._text}
+
+
+def test_a_base_that_fails_takes_nothing_else_with_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    files: dict[str, str | bytes] = {
+        **FILES,
+        "index.md": "[[all.base]]",
+        "all.base": b"filters: file.name.lower() == 'emma'",
+    }
+    monkeypatch.setattr(functions, "_of_text", mock.Mock(side_effect=ZeroDivisionError))
+    broken = make_site(files)
+    assert "could not be shown" in text_of(broken.pages["/all.base"].body)
+    assert "event=query_failed path='all.base'" in caplog.text
+    monkeypatch.undo()
+    # It is tried again with the next change, whatever that is of.
+    files["Zoo.md"] = "new"
+    notes, _, _ = sort_files({"Zoo.md": "new"})
+    mended = change_site(broken, 2, {"Zoo.md"}, notes, ())
+    assert mended.is_equal_to(make_site(files))
+    assert rows(text_of(mended.pages["/all.base"].body)) == [["Emma"]]
+    # One that was good fails just as well.
+    monkeypatch.setattr(functions, "_of_text", mock.Mock(side_effect=ZeroDivisionError))
+    failed = change_site(mended, 3, {"Zoo.md"}, notes, ())
+    assert "could not be shown" in text_of(failed.pages["/all.base"].body)
 
 
 def test_definitions_are_read_once_and_never_raise():
