@@ -18,7 +18,7 @@ PYTEST_FLAGS ?=
 JOBS ?= 2
 BESIDE := tests/deploys/test_recipes.py tests/deploys/test_backup_manual.py
 ALONE := $(addprefix tests/deploys/,test_balanced.py test_container.py \
-  test_kubernetes.py) tests/browser
+  test_kubernetes.py test_two_addresses.py) tests/browser
 TOGETHER = -n $(JOBS) --dist loadfile
 # The longest first.
 LONGEST := $(addprefix tests/deploys/,test_systemd.py test_one_port.py test_chaos.py)

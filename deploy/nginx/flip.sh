@@ -6,6 +6,8 @@ set -eu
 upstream=/etc/nginx/trip2g-upstream.conf
 printf 'server %s max_fails=0;\n' "${1:?name the address, as in: flip.sh 127.0.0.3:8080}" \
     >"$upstream.new"
+cp "$upstream" "$upstream.old"
 mv "$upstream.new" "$upstream"
-nginx -t -q
+# Else nginx would find at its next start what it cannot read.
+nginx -t -q || { mv "$upstream.old" "$upstream"; exit 1; }
 nginx -s reload

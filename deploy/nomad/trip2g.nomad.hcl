@@ -75,6 +75,22 @@ job "trip2g" {
         interval     = "2s"
         timeout      = "1s"
       }
+
+      # A process that hangs is started again; /livez is 200 in a warmup and in a drain.
+      check {
+        name         = "livez"
+        type         = "http"
+        port         = 8081
+        address_mode = "alloc"
+        path         = "/livez"
+        interval     = "10s"
+        timeout      = "2s"
+
+        check_restart {
+          limit = 3
+          grace = "30s"
+        }
+      }
     }
 
     task "site" {

@@ -3,9 +3,8 @@
 # A release that was there before is a roll-back. Run with systemd 252 (Debian 12).
 set -eu
 root=/opt/trip2g release=/opt/trip2g/releases/${1:?name a release, as in: deploy.sh 2}
-set -a
-. /etc/trip2g.env
-set +a
+route=/usr/local/sbin/trip2g-route # where there is one, it says which colour gets readers
+set -a; . /etc/trip2g.env; set +a
 exec 9>/run/trip2g-deploy.lock
 flock --nonblock 9 || { echo "Another deploy is under way; wait for it." >&2; exit 1; }
 # The enabled colour is the one that serves, whatever an earlier deploy left behind.
@@ -14,6 +13,7 @@ if systemctl --quiet is-enabled trip2g@blue 2>/dev/null; then old=blue new=green
 fail() {
     trap - EXIT
     journalctl --unit "trip2g@$new" --lines 10 --output cat --no-pager >&2 || true
+    if [ -x "$route" ]; then "$route" "$old" || true; fi
     systemctl --quiet stop "trip2g@$new" || true
     echo "The deploy of $release has failed; trip2g@$old is as it was." >&2
     exit 1
@@ -31,6 +31,7 @@ manage check --deploy
 systemctl --quiet stop "trip2g@$new" # an earlier deploy may have left it
 ln -sfn "$release" "$root/$new"
 systemctl start "trip2g@$new" # returns when it is ready
+if [ -x "$route" ]; then "$route" "$new"; fi
 systemctl --quiet enable "trip2g@$new"
 systemctl --quiet disable "trip2g@$old"
 ln -sfn "$release" "$root/current"

@@ -20,10 +20,17 @@ import yaml
 
 from bench import programs, recipes
 from bench.instance import bare_environ
+from bench.probes import probe
+from bench.program import Program
 from bench.recipes import DEPLOY
+from bench.rows.balanced import shared_port
+from bench.rows.nginx import NginxFlip
 from bench.rows.nomad import NomadConsulTraefik
+from bench.rows.traefik import ENTRY_POINT
 from bench.stage import Stage
 from lifecycle.knobs import Knob, duration
+from tests.deploys.scene import free_address
+from tests.documents import MANUAL, table_rows
 from trip2g_site.knobs import KNOBS
 
 PUBLIC, INTERNAL = "8080", "8081"
@@ -64,7 +71,9 @@ def skip_without(*names: str) -> None:
 # -- read by the program that it is for ---------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["caddy/Caddyfile", "container/Caddyfile"])
+@pytest.mark.parametrize(
+    "name", ["caddy/Caddyfile", "caddy-tls/Caddyfile", "container/Caddyfile"]
+)
 def test_caddy_takes_its_file(name, tmp_path):
     skip_without("caddy")
     file = recipes.install(name, tmp_path / "Caddyfile", {})
@@ -96,6 +105,44 @@ def test_nginx_takes_its_file(tmp_path):
         },
     )
     run(programs.get("nginx"), "-t", "-q", "-c", file, "-p", tmp_path, "-e", "stderr")
+
+
+def test_nginx_keeps_its_upstream_when_it_cannot_read_the_new_one(tmp_path):
+    skip_without("nginx")
+    row = NginxFlip(Stage(tmp_path))
+    row.balancer()
+    upstream = row.folder / "upstream.conf"
+    before = upstream.read_text()
+    done = subprocess.run(
+        ["sh", row.folder / "flip.sh", "127.0.0.3:http:8080"],
+        env=bare_environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "invalid port in upstream" in done.stderr
+    assert upstream.read_text() == before
+
+
+@pytest.mark.parametrize("name", ["traefik/traefik.yml", "consul/traefik.yml"])
+def test_traefik_starts_with_its_file(name, tmp_path):
+    skip_without("traefik")
+    public = free_address()
+    changes = {ENTRY_POINT: f'address: "{public}"'}
+    if name == "traefik/traefik.yml":
+        ports = {port: str(shared_port()) for port in (PUBLIC, INTERNAL)}
+        routes = recipes.install("traefik/dynamic.yml", tmp_path / "dynamic.yml", ports)
+        changes["/etc/traefik/dynamic.yml"] = str(routes)
+    file = recipes.install(name, tmp_path / "traefik.yml", changes)
+    # Without Consul, and with nobody at the two addresses: no route, or no server.
+    answer = 404 if name == "consul/traefik.yml" else 503
+    with Program(
+        [programs.get("traefik"), f"--configFile={file}"],
+        log=tmp_path / "traefik.log",
+        is_up=lambda: probe(public, "/").status == answer,
+    ):
+        pass
 
 
 def test_consul_takes_its_files(tmp_path):
@@ -248,6 +295,80 @@ def test_the_two_colours_have_one_address_each_in_every_recipe():
         assert f'address = "{host}"' in read(f"consul/{colour}.hcl")
 
 
+def windows() -> dict[str, tuple[float, float, float, float, float]]:
+    """
+    Return the manual's table of windows, in seconds, by the name of the load balancer.
+
+    Each is interval times failures, time-out, refresh, window, grace in the recipe.
+    """
+    table = {}
+    for name, *cells in table_rows((MANUAL / "load-balancers.md").read_text()):
+        if len(cells) == 6 and cells[-1].endswith(" s"):
+            interval, failures, timeout, refresh, window, grace = [
+                float(re.sub(r" s$", "", cell) or 0) if cell[:1] in "0123456789" else 0
+                for cell in cells
+            ]
+            table[name] = (interval * failures, timeout, refresh, window, grace)
+    return table
+
+
+def asked(name: str, interval: str, timeout: str) -> tuple[float, float]:
+    """Return both times in seconds, as the patterns find them in the file *name*."""
+    text = read(name)
+    found = [re.search(pattern, text, re.MULTILINE) for pattern in (interval, timeout)]
+    first, second = (one[1] for one in found if one is not None)
+    return seconds(first), seconds(second)
+
+
+def test_the_windows_of_the_manual_are_those_of_the_recipes():
+    found = windows()
+    for name, (check, timeout, refresh, window, grace) in found.items():
+        assert window == check + timeout + refresh, name
+        assert grace > window, name
+    default = seconds(
+        {knob.name: knob.default for knob in KNOBS}["SHUTDOWN_GRACE_PERIOD"]
+    )
+    caddy = (r"health_interval (\S+)", r"health_timeout (\S+)")
+    traefik = (r"interval: (\S+)", r" timeout: (\S+)")
+    consul = (r'interval = "(\S+)"', r'timeout  = "(\S+)"')
+    own = (r"healthcheck.interval=(\w+)", r"healthcheck.timeout=(\w+)")
+    assert found["Caddy"][:2] == asked("caddy/Caddyfile", *caddy)
+    assert found["Caddy"][:2] == asked("container/Caddyfile", *caddy)
+    assert found["HAProxy"][:2] == asked(
+        "haproxy/haproxy.cfg", r" inter (\S+) fall 1 ", r"timeout check (\S+)"
+    )
+    assert found["Traefik, file"][:2] == asked("traefik/dynamic.yml", *traefik)
+    assert found["Traefik and Consul"][:2] == asked("consul/blue.hcl", *consul)
+    catalog = yaml.safe_load(read("consul/traefik.yml"))["providers"]["consulCatalog"]
+    assert found["Traefik and Consul"][2] == seconds(catalog["refreshInterval"])
+    nomad = found["Nomad: Traefik's own check"]
+    assert nomad[:2] == asked("nomad/trip2g.nomad.hcl", *own)
+    container, _ = kubernetes_pod()
+    readiness = container["readinessProbe"]
+    assert found["Kubernetes"][:2] == (
+        readiness["periodSeconds"] * readiness["failureThreshold"],
+        readiness["timeoutSeconds"],
+    )
+    # Where a recipe sets the grace, it is that of the table; else it is the default.
+    given = {
+        "Kubernetes": environments()["kubernetes/trip2g.yaml"],
+        "Nomad: Traefik's own check": environments()["nomad/trip2g.nomad.hcl"],
+    }
+    for name, environ in given.items():
+        assert found[name][3] == seconds(environ["PROBE_WINDOW"]), name
+        assert found[name][4] == seconds(environ["SHUTDOWN_GRACE_PERIOD"]), name
+    for name in ("Caddy", "HAProxy", "Traefik, file", "nginx"):
+        assert found[name][4] == default, name
+    told = (MANUAL / "consul.md").read_text()
+    _, _, _, window, grace = found["Traefik and Consul"]
+    assert f"`PROBE_WINDOW={window:g}s`" in told
+    assert f"`SHUTDOWN_GRACE_PERIOD={grace:g}s`" in told
+    # What the units wait for, where no other window is set.
+    units = read("two-addresses/two-addresses.conf")
+    assert f"\nEnvironment=PROBE_WINDOW={found['HAProxy'][3]:g}s\n" in units
+    assert "\nExecStartPost=/bin/sleep ${PROBE_WINDOW}\n" in units
+
+
 def test_no_balancer_sends_a_write_again_by_its_settings():
     assert "http-request disable-l7-retry unless METH_GET" in read(
         "haproxy/haproxy.cfg"
@@ -269,10 +390,14 @@ def test_nomad_gives_a_deploy_the_time_that_it_takes():
     assert (update["canary"], update["auto_promote"]) == (1, True)
     assert seconds(update["min_healthy_time"]) == 5
     (service,) = group["service"]
-    (check,) = service["check"]
-    assert check["path"] == "/readyz"
-    assert (service["port"], check["port"]) == (int(PUBLIC), int(INTERNAL))
+    check, liveness = service["check"]
+    assert (check["path"], liveness["path"]) == ("/readyz", "/livez")
+    assert service["port"] == int(PUBLIC)
+    assert check["port"] == liveness["port"] == int(INTERNAL)
     assert [check[key] for key in ("interval", "timeout")] == ["2s", "1s"]
+    # What is not ready is not started again for that: only what hangs is.
+    assert "check_restart" not in check
+    assert liveness["check_restart"][0]["limit"] == 3
     # Traefik is told the same by Nomad as by Consul, whichever of the two registers.
     assert service["tags"] == service["canary_tags"]
     told = blocks(hcl2.loads(read("consul/blue.hcl")))["service"][0]["tags"]
@@ -308,7 +433,11 @@ def test_kubernetes_gives_a_rollout_the_time_that_it_takes():
     timeout = seconds(environ["SHUTDOWN_TIMEOUT"])
     assert pod["terminationGracePeriodSeconds"] > grace + timeout
     readiness = container["readinessProbe"]
-    assert grace > readiness["periodSeconds"] * readiness["failureThreshold"]
+    window = (
+        readiness["periodSeconds"] * readiness["failureThreshold"]
+        + readiness["timeoutSeconds"]
+    )
+    assert grace > window == seconds(environ["PROBE_WINDOW"])
     ports = {one["name"]: str(one["containerPort"]) for one in container["ports"]}
     assert ports == {"public": PUBLIC, "internal": INTERNAL}
     paths = {
@@ -355,6 +484,10 @@ def test_compose_stops_a_container_later_than_it_ends_by_itself():
     for colour in ("blue", "green"):
         assert compose["services"][colour]["stop_grace_period"] == "30s"
         assert f"{colour}:{PUBLIC}" in read("container/Caddyfile")
+    # Certificates outlive the container of Caddy's; '/data' is where its image has them.
+    kept = [one for one in compose["services"]["caddy"]["volumes"] if one[0] != "."]
+    assert kept == ["caddy:/data"]
+    assert "caddy" in compose["volumes"]
 
 
 def test_fly_has_the_ports_of_the_site_and_ends_later_than_a_drain():
