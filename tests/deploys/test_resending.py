@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import http.client
 import http.server
+import ipaddress
 import shutil
 import socket
 import socketserver
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,10 +26,19 @@ from bench import recipes, rows
 from bench.rows.balanced import COLOURS, Balanced
 from bench.stage import Stage
 from lifecycle.knobs import Address
+from lifecycle.proxies import TrustedProxies
 
 pytestmark = pytest.mark.process
 
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+
+
+class Arrivals(Counter[str]):
+    """How often each path below '/write' arrived, and the headers of each '/read'."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: list[Message] = []
 
 
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -35,7 +47,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, address: Address, arrivals: Counter[str]) -> None:
+    def __init__(self, address: Address, arrivals: Arrivals) -> None:
         self.arrivals = arrivals
         super().__init__((address.host, address.port), Handler)
 
@@ -53,6 +65,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.arrivals[self.path] += 1
             self.close_connection = True
             return
+        if self.path == "/read":
+            self.server.arrivals.readers.append(self.headers)
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -65,9 +79,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def hanging_up(row: Balanced) -> Iterator[Counter[str]]:
+def hanging_up(row: Balanced) -> Iterator[Arrivals]:
     """Stand behind *row* for both of its instances; yield what arrives."""
-    arrivals: Counter[str] = Counter()
+    arrivals = Arrivals()
     with contextlib.ExitStack() as stack:
         for colour in COLOURS:
             for port in ("8080", "8081"):
@@ -108,6 +122,40 @@ def test_a_write_arrives_once(name, tmp_path):
         answers = {method: send(row, method, f"/write/{method}") for method in UNSAFE}
     assert set(answers.values()) <= {502, 503}
     assert dict(arrivals) == {f"/write/{method}": 1 for method in UNSAFE}
+
+
+@pytest.mark.parametrize("name", ["caddy", "haproxy", "traefik-retry", "nginx-flip"])
+def test_a_reader_cannot_speak_for_the_load_balancer(name, tmp_path):
+    """What the site believes of a request is what the load balancer has seen of it."""
+    if (reason := rows.why_skipped(name)) is not None:
+        pytest.skip(reason)
+    row = made(name, tmp_path)
+    with row.resources, hanging_up(row) as arrivals:
+        connection = http.client.HTTPConnection(*row.public[:2], timeout=30)
+        connection.request(
+            "GET",
+            "/read",
+            headers={
+                "Host": "localhost",
+                "X-Forwarded-For": "203.0.113.9",
+                "X-Forwarded-Proto": "https",
+                "X-Forwarded-Host": "elsewhere.example.org",
+            },
+        )
+        assert connection.getresponse().status == 200
+        connection.close()
+    (headers,) = arrivals.readers
+    environ: dict[str, Any] = {
+        f"HTTP_{name.upper().replace('-', '_')}": value
+        for name, value in headers.items()
+    }
+    # The last one is what the load balancer itself has added.
+    assert environ["HTTP_X_FORWARDED_FOR"].rpartition(",")[2].strip() == "127.0.0.1"
+    environ |= {"REMOTE_ADDR": "127.0.0.1", "wsgi.url_scheme": "http"}
+    loopback = [ipaddress.ip_network("127.0.0.0/8")]
+    TrustedProxies(lambda *_: [], loopback)(environ, print)
+    assert environ["wsgi.url_scheme"] == "http"
+    assert environ["HTTP_HOST"] == "localhost"
 
 
 def test_the_same_server_sees_haproxy_repeat_a_write_without_its_line(
