@@ -37,6 +37,8 @@ MAX_VALUES = 10_000
 """How many values a frontmatter may have once its aliases are expanded."""
 MAX_DEPTH = 50
 """How deep lists and mappings may nest; printing or pickling them recurses."""
+_MAX_BITS = 13_288
+"""Of a number, which are 4,000 digits; Python writes none of over 4,300 as text."""
 _SHORT = 5_000
 """In characters; a text of this length cannot nest deep enough to be dangerous."""
 
@@ -144,7 +146,11 @@ def _check_depth(text: str) -> None:
 
 
 def _check_size(properties: dict[Any, Any]) -> None:
-    """Raise when *properties* are too many or too deep, shared ones counted each time."""
+    """
+    Raise when *properties* are too many, too deep or too long numbers.
+
+    Shared ones are counted each time.
+    """
     seen = 0
     stack: list[tuple[Any, int]] = [(properties, 0)]
     while stack:
@@ -154,10 +160,19 @@ def _check_size(properties: dict[Any, Any]) -> None:
             raise FrontmatterError(f"over {MAX_VALUES} values, aliases expanded", 2)
         if depth > MAX_DEPTH:
             raise FrontmatterError(f"values nest over {MAX_DEPTH} deep", 2)
+        _check_number(value)
         if isinstance(value, dict):
+            for name in value:
+                _check_number(name)
             stack.extend((inner, depth + 1) for inner in value.values())
         elif isinstance(value, list | tuple | set):
             stack.extend((inner, depth + 1) for inner in value)
+
+
+def _check_number(value: Any) -> None:
+    """Raise when *value* is a number that cannot be written: '0xff…' may be one."""
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        raise FrontmatterError("a number of over 4,000 digits", 2)
 
 
 def _as_frontmatter_error(exc: yaml.YAMLError) -> FrontmatterError:

@@ -83,6 +83,9 @@ def test_values_are_what_yaml_makes_of_them(yaml, properties):
         ("- a\n- b", "line 2: the frontmatter is not made of 'name: value'"),
         ("draft: true\na: 1\ndraft: false", "line 4: 'draft' stands twice"),
         ("a: !!int ''", "line 2: unreadable value (string index out of range)"),
+        # Neither can be written as text: Python's limit is for those in tens alone.
+        ("a: 0x" + "f" * 3600, "line 2: a number of over 4,000 digits"),
+        ("a: {? 0x" + "f" * 3600 + " : 1}", "line 2: a number of over 4,000 digits"),
         ("a: &a [*a]", "line 2: values nest over 50 deep"),
         ("a: " + "[" * 99 + "]" * 99, "line 2: values nest over 50 deep"),
         # Longer than libyaml's own recursion can take: without a look at it
