@@ -24,7 +24,10 @@ def image_size(path: Path) -> tuple[int, int] | None:
     try:
         with Image.open(path, formats=_FORMATS) as image:
             width, height = image.size
-            is_turned = image.getexif().get(Base.Orientation) in _TURNED
+            # Not PNG's own way, which unpacks all of a picture for what may stand
+            # behind it.
+            exif = Image.Image.getexif(image)
+            is_turned = exif.get(Base.Orientation) in _TURNED
     except Exception:  # noqa: BLE001 - whatever an author's file makes of a parser
         return None
     return (height, width) if is_turned else (width, height)

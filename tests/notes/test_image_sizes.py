@@ -31,6 +31,7 @@ def picture(kind: str, width: int, height: int, orientation: int = 1) -> bytes:
     ("content", "size"),
     [
         (picture("PNG", 40, 30), (40, 30)),
+        (picture("PNG", 40, 30, orientation=6), (30, 40)),
         (picture("WEBP", 40, 30), (40, 30)),
         (picture("JPEG", 40, 30), (40, 30)),
         (picture("JPEG", 40, 30, orientation=6), (30, 40)),
@@ -49,6 +50,15 @@ def test_the_size_is_what_a_browser_shows(
     file.write_bytes(content)
     assert image_size(file) == size
     assert image_size(tmp_path / "gone") is None
+
+
+def test_no_more_than_the_beginning_of_a_picture_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "blob"
+    with io.BytesIO() as stream:
+        Image.effect_noise((200, 100), 50).save(stream, "PNG")
+        # To unpack all of it takes a thousand times as long.
+        file.write_bytes(stream.getvalue()[:1000])
+    assert image_size(file) == (200, 100)
 
 
 def test_a_page_follows_its_picture(tmp_path: Path, settings) -> None:
