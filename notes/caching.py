@@ -62,7 +62,16 @@ _VERSION_LENGTH = 32
 _DIGEST = "sha256"
 _DIGEST_LENGTH = 32
 
-_PARSING_SOURCES = ("rendering", "bases", "frontmatter.py", "packing.py", "sources.py")
+_PARSING_SOURCES = (
+    "rendering",
+    "bases",
+    "addresses.py",
+    "dates.py",
+    "frontmatter.py",
+    "links.py",
+    "packing.py",
+    "sources.py",
+)
 _PARSING_LIBRARIES = (
     "latex2mathml",
     "markdown-it-py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import fcntl
 import logging
@@ -310,6 +311,21 @@ def test_a_version_that_parses_otherwise_takes_nothing(
     monkeypatch.setattr(caching, "parsing_version", lambda: "0" * 32)
     _boot()
     assert sorted(parsed) == ["Green tea.md", "index.md", "x/日本.md"]
+
+
+def test_the_version_of_parsing_knows_of_all_that_parsing_uses() -> None:
+    folder = Path(caching.__file__).parent
+    named = set(caching._PARSING_SOURCES)
+    used = {
+        (node.module or "").split(".")[1]
+        for name in ("rendering", "bases")
+        for path in (folder / name).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("notes.")
+    }
+    # How an exception is called changes nothing of a note.
+    assert {"rendering", "bases", "links"} <= used
+    assert used - {"exceptions"} <= {name.removesuffix(".py") for name in named}
 
 
 def test_the_version_knows_of_sources_settings_and_static_files(settings: Any) -> None:
