@@ -155,6 +155,8 @@ def make_plan(found: Scan, *, cache: ReadCache | None, progress: Progress) -> Pl
 
     notes = _read(found.notes, read_changed_note, skipped, meter)
     attachments = _read(found.attachments, read_changed_attachment, skipped, meter)
+    if cache:
+        cache.forget_others((*found.notes, *found.attachments))
     return Plan(
         sequence=sequence,
         total=len(note_rows),

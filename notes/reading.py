@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,8 +87,16 @@ class ReadCache:
         else:
             self._known.pop(file.location, None)
 
+    def forget_others(self, files: Iterable[VaultFile]) -> None:
+        """Forget all but *files*: a writer lives for months, and files come and go."""
+        locations = {file.location for file in files}
+        for location in self._known.keys() - locations:
+            del self._known[location]
 
-@functools.cache
+
+# The vault that is watched and those that somebody brings in; from CI each time one in
+# another folder, perhaps.
+@functools.lru_cache(maxsize=4)
 def cache_for(directory: Path) -> ReadCache:
     """Return this process's cache for a vault, for whoever syncs it."""
     return ReadCache()

@@ -37,7 +37,10 @@ def record_renames(
         return
     gone: dict[str, list[Note]] = {}
     for paths in _batches(list(removed)):
-        for note in Note.objects.filter(path__in=paths, content_hash__in=added):
+        # All hashes that are added may be more variables than SQLite takes.
+        hashes = Note.objects.filter(path__in=paths).values_list("path", "content_hash")
+        same = [path for path, content_hash in hashes if content_hash in added]
+        for note in Note.objects.filter(path__in=same):
             if note.source.strip():
                 gone.setdefault(note.content_hash, []).append(note)
     for content_hash, notes in gone.items():

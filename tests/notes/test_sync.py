@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
+import sqlite3
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,8 @@ from hypothesis import strategies as st
 from notes import blobs, plan, sync, writing
 from notes import vault as vault_module
 from notes.exceptions import DeleteGuardError, SyncConflictError, VaultError
-from notes.models import Attachment, Change, Note
-from notes.reading import ReadCache
+from notes.models import Attachment, Change, FormerAddress, Note
+from notes.reading import ReadCache, cache_for
 from notes.sync import SyncReport, sync_vault, sync_vault_job
 from tests.notes.trees import VAULT_NAMES, copy_vault, write_tree
 
@@ -446,6 +449,46 @@ def test_a_cached_note_whose_row_differs_is_read(vault, monkeypatch):
 
     run(vault, cache=cache)
     assert rows()[0][0] == ("a.md", "# A\n", digest(b"# A\r\n"))
+
+
+def test_a_cache_remembers_no_file_that_is_gone(vault, monkeypatch):
+    cache = ReadCache()
+    later = time.time_ns() + 10 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    run(vault, cache=cache)
+    known = {Path(location).name for location in cache._known}
+    assert known == {"a.md", "b.md", "x.png"}
+    (vault / "a.md").unlink()
+    (vault / "x.png").unlink()
+    run(vault, cache=cache)
+    assert {Path(location).name for location in cache._known} == {"b.md"}
+
+
+def test_vaults_that_were_synced_once_are_forgotten(tmp_path):
+    first = weakref.ref(cache_for(tmp_path / "0"))
+    assert cache_for(tmp_path / "0") is first()
+    for number in range(1, 9):
+        cache_for(tmp_path / str(number))
+    gc.collect()
+    assert first() is None
+
+
+def test_thousands_of_new_notes_are_no_more_variables_than_sqlite_takes(
+    tmp_path, store
+):
+    run(write_tree(tmp_path / "one", {"old.md": "moved", "gone.md": "gone"}))
+    many = {f"{number}.md": f"{number}" for number in range(1100)}
+    vault = write_tree(tmp_path / "many", {**many, "new.md": "moved"})
+    limit = sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER
+    before = connection.connection.setlimit(limit, 999)
+    try:
+        report = run(vault, delete=True)
+    finally:
+        connection.connection.setlimit(limit, before)
+    assert (report.added, report.removed) == (1101, 2)
+    assert list(FormerAddress.objects.values_list("address", "path")) == [
+        ("old", "new.md")
+    ]
 
 
 def test_progress_ends_with_everything_done(vault):
