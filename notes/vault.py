@@ -237,7 +237,7 @@ class _Walk:
         if not excluded:
             _check_name(path)
         location = self._follow(entry) if is_link else entry.path
-        if location in self._own:
+        if location in self._own or (is_link and self._is_in_own(Path(location))):
             return
         if is_folder:
             ancestors = self._descend(folder, Path(location), is_link=is_link)
@@ -274,6 +274,11 @@ class _Walk:
         if any(map(is_system, location.relative_to(self._root).parts)):
             raise UnreadableFileError("symlink to a system file")
         return str(location)
+
+    def _is_in_own(self, location: Path) -> bool:
+        """Return whether *location* is in a folder of the site's that is in the vault."""
+        above = location.relative_to(self._root).parents
+        return any(str(Path(self._root, folder)) in self._own for folder in above)
 
     def _descend(
         self, folder: _Folder, location: Path, *, is_link: bool

@@ -160,9 +160,10 @@ class _Watch:
 
 def _is_ours(path: Path, root: Path, own_dirs: Sequence[Path]) -> bool:
     """Whether a change to *path* can change the site."""
-    if any(path.is_relative_to(own) for own in own_dirs):
-        return False  # a sync writes there: it would be the cause of the next
     if not path.is_relative_to(root):
+        return False
+    # A sync writes there: it would be the cause of the next. The vault may be in one.
+    if any(path.is_relative_to(o) and o.is_relative_to(root) for o in own_dirs):
         return False
     parts = path.relative_to(root).parts
     return parts == (SETTINGS,) or not any(map(is_system, parts))

@@ -221,13 +221,26 @@ def test_a_folder_that_cannot_be_read_is_one_line(vault, monkeypatch):
 
 def test_the_sites_own_folders_are_no_part_of_the_vault(vault):
     write_tree(vault, {"data/site.sqlite3": "", "data/secret-key": "", "data/x.md": ""})
+    write_tree(vault, {"data/run/y.md": ""})
     (vault / "link").symlink_to("data")
+    (vault / "link.md").symlink_to("data/x.md")
+    (vault / "inner").symlink_to("data/run")
+    (vault / "file").symlink_to("data/site.sqlite3")
 
     found = scan(vault, own_dirs=[vault / "data"])
 
     assert (paths(found.notes), found.attachments) == (["a.md"], [])
+    assert found.skipped == []
     with pytest.raises(VaultError, match="is the site's data directory"):
         scan(vault, own_dirs=[vault])
+
+
+def test_a_vault_may_be_in_the_data_directory(vault):
+    (vault / "link.md").symlink_to("a.md")
+
+    found = scan(vault, own_dirs=[vault.parent])
+
+    assert paths(found.notes) == ["a.md", "link.md"]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,18 @@ def test_the_vault_is_synced_first_and_after_each_change(vault, watched):
     watched.wait_for_paths("b.md", "old/deep/c.md", "old/deep/d.md")
 
 
+def test_a_vault_in_the_data_directory_is_watched_too(vault, watched, settings):
+    # As on a machine with one volume, '/data', and the vault in '/data/vault'.
+    settings.NOTES_ATTACHMENTS_DIR = vault.parent
+    watched.thread.start()
+    watched.wait_for_paths("a.md")
+    # The sync that begins a watch may have the first of them, and only that.
+    write_tree(vault, {"b.md": "b"})
+    watched.wait_for_paths("a.md", "b.md")
+    write_tree(vault, {"c.md": "c"})
+    watched.wait_for_paths("a.md", "b.md", "c.md")
+
+
 def test_it_ends_soon_after_stop(watched):
     watched.thread.start()
     watched.wait_for_paths("a.md")
