@@ -62,7 +62,7 @@ class Caddy(Balanced):
         """Ports, the admin socket, and plain HTTP instead of a public name."""
         return super().changes | {
             # Not on every interface, as the recipe's is for good reasons.
-            "admin unix//run/caddy-admin.sock": (
+            "admin localhost:2019": (
                 f"admin {self._admin}\n\tdefault_bind {self.public.host}"
             ),
             "\nnotes.example.org {": f"\nhttp://localhost:{self.public.port} {{",

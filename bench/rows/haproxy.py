@@ -21,6 +21,8 @@ class HAProxy(Balanced):
             self.changes
             | {
                 "bind :80\n": f"bind {self.public}\n",
+                # Whoever plays the row need not be root.
+                "    user haproxy\n    group haproxy\n": "",
                 "/run/haproxy/admin.sock": f"{self.folder}/admin.sock",
             },
         )

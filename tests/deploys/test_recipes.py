@@ -30,7 +30,7 @@ from bench.rows.traefik import ENTRY_POINT
 from bench.stage import Stage
 from lifecycle.knobs import Knob, duration
 from tests.deploys.scene import free_address
-from tests.documents import MANUAL, table_rows
+from tests.documents import MANUAL, ROOT, table_rows
 from trip2g_site.knobs import KNOBS
 
 PUBLIC, INTERNAL = "8080", "8081"
@@ -472,6 +472,24 @@ def test_the_image_runs_as_the_user_that_kubernetes_names():
     assert f"EXPOSE {PUBLIC} {INTERNAL}" in text
     assert text.count("\nFROM ${PYTHON}") == 2
     assert 'ENTRYPOINT ["python", "manage.py"]' in text
+
+
+def test_no_builder_of_images_is_sent_the_data():
+    """Podman reads the one, Docker and Fly the other; data/ and its key are in neither."""
+    ignored = (ROOT / ".containerignore").read_text()
+    assert ignored == (ROOT / ".dockerignore").read_text()
+    rules = [line for line in ignored.splitlines() if line and line[0] != "#"]
+    kept = {rule[1:] for rule in rules if rule.startswith("!")}
+    copied = re.findall(
+        r"^COPY (?!--from)(.+) \S+$", read("container/Containerfile"), re.MULTILINE
+    )
+    assert rules[0] == "*"
+    assert kept == {name for names in copied for name in names.split()}
+
+
+def test_caddy_can_be_started_by_the_user_of_its_package():
+    """Debian's unit runs it as caddy, who cannot make a socket in /run."""
+    assert "\tadmin localhost:2019\n" in read("caddy/Caddyfile")
 
 
 def test_compose_stops_a_container_later_than_it_ends_by_itself():

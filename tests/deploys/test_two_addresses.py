@@ -125,7 +125,10 @@ def test_haproxy_has_seen_the_new_colour_before_the_old_one_is_stopped(
         [programs.get("haproxy"), "-db", "-f", str(file)],
         log=tmp_path / "haproxy.log",
         is_up=lambda: probe(server.public, "/").status == 200,
-    ):
+    ) as haproxy:
+        # It was started by root, and is not root any more.
+        status = Path(f"/proc/{haproxy.pid}/status").read_text()
+        assert "Uid:\t0\t" not in status
         pages = asyncio.run(find_pages(server.public))
         plan = Plan(
             server.public, pages, RATE, grace=GRACE, timeout=PATIENCE, token=token
