@@ -378,6 +378,19 @@ def test_no_balancer_sends_a_write_again_by_its_settings():
         assert "lb_retry_match" not in re.sub(r"#.*", "", read(name))
 
 
+def test_what_is_not_sent_writes_here_is_told_the_same_as_what_is():
+    """Caddy among containers and Traefik beside Nomad, by their fellows' settings."""
+    caddy, other = (
+        re.findall(r"^\t\t(\w.*)$", read(name), re.MULTILINE)
+        for name in ("caddy/Caddyfile", "container/Caddyfile")
+    )
+    assert caddy == other
+    assert "lb_try_duration 5s" in caddy
+    (service,) = nomad_group()["service"]
+    told = blocks(hcl2.loads(read("consul/blue.hcl")))["service"][0]["tags"]
+    assert service["tags"] == service["canary_tags"] == told
+
+
 def test_nomad_gives_a_deploy_the_time_that_it_takes():
     group, task = nomad_group(), nomad_task()
     (environ,) = task["env"]
@@ -398,10 +411,6 @@ def test_nomad_gives_a_deploy_the_time_that_it_takes():
     # What is not ready is not started again for that: only what hangs is.
     assert "check_restart" not in check
     assert liveness["check_restart"][0]["limit"] == 3
-    # Traefik is told the same by Nomad as by Consul, whichever of the two registers.
-    assert service["tags"] == service["canary_tags"]
-    told = blocks(hcl2.loads(read("consul/blue.hcl")))["service"][0]["tags"]
-    assert service["tags"] == told
     refresh = yaml.safe_load(read("consul/traefik.yml"))["providers"]["consulCatalog"]
     assert refresh["refreshInterval"] == "5s"
 

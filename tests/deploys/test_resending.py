@@ -30,6 +30,7 @@ from lifecycle.proxies import TrustedProxies
 
 pytestmark = pytest.mark.process
 
+BALANCERS = ("caddy", "haproxy", "traefik-retry", "consul-traefik", "nginx-flip")
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -113,7 +114,7 @@ def made(name: str, folder: Path) -> Balanced:
     return row
 
 
-@pytest.mark.parametrize("name", ["caddy", "haproxy", "traefik-retry", "nginx-flip"])
+@pytest.mark.parametrize("name", BALANCERS)
 def test_a_write_arrives_once(name, tmp_path):
     if (reason := rows.why_skipped(name)) is not None:
         pytest.skip(reason)
@@ -124,7 +125,7 @@ def test_a_write_arrives_once(name, tmp_path):
     assert dict(arrivals) == {f"/write/{method}": 1 for method in UNSAFE}
 
 
-@pytest.mark.parametrize("name", ["caddy", "haproxy", "traefik-retry", "nginx-flip"])
+@pytest.mark.parametrize("name", BALANCERS)
 def test_a_reader_cannot_speak_for_the_load_balancer(name, tmp_path):
     """What the site believes of a request is what the load balancer has seen of it."""
     if (reason := rows.why_skipped(name)) is not None:
