@@ -77,9 +77,12 @@ class PublicListeners:
         except ListenerError as exc:
             for peer in self._sharers():
                 # It was warm before this one was, which is too late to follow it.
+                advice = "Start this one again to follow it."
+                if choice == "bind":
+                    advice = "Set LISTENER=auto to take its place, or stop it first."
                 raise ListenerError(
-                    f"LISTEN_ADDR: {address} is that of {peer.id}, which was started "
-                    "later and is here already. Start this one again to follow it."
+                    f"LISTEN_ADDR: {address} is that of {peer.id}, which is here "
+                    f"already. {advice}"
                 ) from exc
             raise ListenerError(f"LISTEN_ADDR: {exc}") from exc
 
@@ -126,6 +129,9 @@ class PublicListeners:
                 except handover.HandoverRefusedError as exc:
                     if not exc.is_final:
                         refusal = f"{peer.id}: {exc}"
+                except TimeoutError:
+                    # Frozen, or very busy: it has the address all the same.
+                    refusal = f"{peer.id}: it does not answer"
                 except OSError:
                     continue  # it is starting, or has just ended
                 else:

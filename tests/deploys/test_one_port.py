@@ -149,6 +149,37 @@ def test_a_third_instance_waits_and_is_refused_in_one_line(port):
     )
 
 
+def test_a_frozen_instance_is_waited_for_and_then_replaced(port):
+    old = port.start()
+    old.send(signal.SIGSTOP)
+    try:
+        new = port.start(ready=False)
+        wait_until(
+            lambda: (
+                port.status(new).get("progress", "").endswith(": it does not answer")
+                or not new.is_running
+            ),
+            60,
+            "the new one waiting",
+        )
+    finally:
+        old.send(signal.SIGCONT)
+    port.wait_phase(new, "ready")
+    assert old.wait() == 0
+
+
+def test_an_instance_that_is_to_bind_says_who_has_the_address(port):
+    old = port.start()
+    port.way = "bind"
+    new = port.start(ready=False)
+    assert new.wait() == 1
+    assert (
+        f"LISTEN_ADDR: {port.public} is that of {port.status(old)['id']}, which is here "
+        "already. Set LISTENER=auto to take its place, or stop it first."
+    ) in new.output
+    assert old.probe("/readyz").status == 200
+
+
 def take_slot(port: Port) -> WriterSlot:
     """Return the slot: while the test has it nobody is ready, nor retires anybody."""
     makes_the_database = port.start()
