@@ -181,10 +181,47 @@ def test_a_release_that_cannot_start_leaves_the_old_one_serving(
     )
     missing = server.deploy("nowhere")
     assert missing.returncode == 1
+    # What the one before has logged is not its reason.
+    assert "this release is broken" not in missing.stderr
     assert (server.colour, server.release) == (colour, release)
     assert server.show(f"trip2g@{server.other}", "ActiveState") != "activating"
     assert server.show(f"trip2g@{colour}", "MainPID") == pid
     assert_nothing_lost(server, load)
+
+
+def test_an_interrupt_once_the_new_colour_is_enabled_leaves_one_enabled(
+    server: BareServer,
+) -> None:
+    """With both enabled both would start at boot, and the next deploy stop either."""
+    colour, release = server.colour, server.release
+    server.machine.run(
+        """
+        echo '#!/bin/sh
+        /usr/bin/systemctl "$@" || exit
+        case $* in *" enable "*) kill -TERM $PPID;; esac' >/usr/local/sbin/systemctl
+        chmod +x /usr/local/sbin/systemctl
+        """
+    )
+    try:
+        assert server.deploy(release).returncode == 1
+    finally:
+        server.machine.run("rm /usr/local/sbin/systemctl")
+    assert server.enabled == [colour]
+    assert server.active == [colour]
+
+
+def test_what_the_script_installs_may_be_read_by_the_site(server: BareServer) -> None:
+    """Whatever the umask of who deploys."""
+    folder = "/opt/trip2g/releases/unpacked"
+    server.machine.run(
+        f"""
+        mkdir {folder}
+        touch {folder}/requirements.txt
+        echo "raise SystemExit(1)" >{folder}/manage.py
+        """
+    )
+    server.machine.run("umask 077; trip2g-deploy unpacked", check=False)
+    server.machine.run(f"runuser -u trip2g -- cat {folder}/.venv/pyvenv.cfg")
 
 
 def test_one_deploy_at_a_time(server: BareServer) -> None:
@@ -289,6 +326,11 @@ def test_a_restart_loses_no_read(server: BareServer) -> None:
 def test_a_site_that_was_taken_down_refuses_and_comes_back(server: BareServer) -> None:
     colour = server.colour
     _, stop = server.commands("Restart")
+    # Somebody tried to change the port, and this is the way out.
+    restart = server.machine.run("systemctl restart trip2g.socket", check=False)
+    assert restart.returncode != 0
+    assert b"</html>" in server.read()
+    assert server.deploy(server.release).returncode == 1
     server.machine.run(stop)
     with pytest.raises(ConnectionRefusedError):
         server.read()
