@@ -21,7 +21,7 @@ fail() {
 trap fail EXIT INT TERM HUP
 manage() { runuser -u trip2g -- .venv/bin/python manage.py "$@"; }
 cd "$release"
-if ! [ -e .venv/installed ]; then
+if ! { [ -e .venv/installed ] && .venv/bin/python -c 'import gunicorn'; }; then
     python3 -m venv --clear .venv
     .venv/bin/python -m pip install --quiet -r requirements.txt
     touch .venv/installed

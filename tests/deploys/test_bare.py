@@ -65,9 +65,10 @@ class Server:
         return folder
 
     def deploy(self, folder: Path) -> subprocess.CompletedProcess[str]:
-        """Run the script of the release on itself."""
+        """Run the script of the release on itself, from the server's folder."""
         return subprocess.run(
             [folder / "deploy" / "bare" / "deploy.sh", folder],
+            cwd=self.folder,
             env=self.environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -189,14 +190,84 @@ def test_the_old_release_may_be_replaced_while_it_runs_and_deleted_while_it_drai
     assert "phase=stopped" in log
 
 
-def test_a_release_that_does_not_start_leaves_the_old_one(server):
+@pytest.mark.parametrize("part", ["settings.py", "wsgi.py"])
+def test_a_release_that_does_not_start_leaves_the_old_one(server, part):
     first, broken = server.release("1"), server.release("2")
     assert server.deploy(first).returncode == 0
-    (broken / "trip2g_site" / "wsgi.py").write_text("raise RuntimeError('broken')\n")
+    (server.data / "logs" / "2.log").write_text("of an earlier start\n")
+    (broken / "trip2g_site" / part).write_text("raise RuntimeError('broken')\n")
     done = server.deploy(broken)
     assert done.returncode == 1
-    assert "has failed; what ran before runs on." in done.stderr
+    assert "Error: broken" in done.stderr
+    assert "of an earlier start" not in done.stderr
+    assert done.stderr.endswith("has failed; what ran before runs on.\n")
     assert [peer.record["version"] for peer in server.living()] == ["1"]
+
+
+def test_what_a_running_release_answers_is_not_why_it_was_not_deployed_again(server):
+    release = server.release("1")
+    assert server.deploy(release).returncode == 0
+    # As under a load: whoever looks at the last lines sees nothing else.
+    requests = "logger=gunicorn.access event=request method=GET path=/\n" * 20
+    (release / "trip2g_site" / "wsgi.py").write_text(
+        f"import atexit\natexit.register(print, {requests!r})\n"
+        "raise RuntimeError('broken')\n"
+    )
+    done = server.deploy(release)
+    assert done.returncode == 1
+    assert "Error: broken" in done.stderr
+    assert "event=request" not in done.stderr
+
+
+def test_a_release_that_is_not_ready_in_time_is_ended_and_says_how_far_it_is(server):
+    first, stuck = server.release("1"), server.release("2")
+    assert server.deploy(first).returncode == 0
+    (stuck / "trip2g_site" / "wsgi.py").write_text("import time\ntime.sleep(600)\n")
+    server.environ["DEPLOY_TIMEOUT"] = "3"
+    done = server.deploy(stuck)
+    assert done.returncode == 1
+    assert " is not ready after 3 s: starting " in done.stderr
+    assert [peer.record["version"] for peer in server.living()] == ["1"]
+
+
+def test_a_disk_that_is_full_is_named(server):
+    first, second = server.release("1"), server.release("2")
+    assert server.deploy(first).returncode == 0
+    (server.data / "logs" / "2.log").symlink_to("/dev/full")
+    done = server.deploy(second)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert done.stderr.endswith("has failed; what ran before runs on.\n")
+    assert [peer.record["version"] for peer in server.living()] == ["1"]
+
+
+def test_a_relative_data_directory_is_the_same_for_each_release(server):
+    """It is where the command is given, and paths may have a space."""
+    first, second = server.release("1"), server.release("the second")
+    server.environ["DATA_DIR"] = "data"
+    assert server.deploy(first).returncode == 0
+    assert server.deploy(second).returncode == 0
+    assert server.youngest().record["version"] == "the second"
+    assert not (first / "data").exists()
+
+
+def test_an_environment_of_another_python_is_made_again(server, tmp_path):
+    """As after an upgrade of the system: the packages are those of the old one."""
+    release = server.release("1")
+    python = release / ".venv" / "bin" / "python"
+    works = python.read_text()
+    python.write_text("#!/bin/sh\nexit 1\n")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "works").write_text(works.replace("exec", '[ "$2" = pip ] || exec'))
+    (tools / "python3").write_text(
+        f"#!/bin/sh\n[ \"$*\" = '-m venv --clear .venv' ] && cp {tools}/works {python}\n"
+    )
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    server.environ["PATH"] = f"{tools}:{server.environ['PATH']}"
+    done = server.deploy(release)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_deploy_that_is_interrupted_leaves_the_old_one_and_no_other(server):

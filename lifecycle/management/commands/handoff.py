@@ -301,8 +301,9 @@ class Command(BaseCommand):
                     f"Process {pid} has ended; its log says why.", returncode=1
                 )
             if time.monotonic() >= deadline:
+                states = "".join(f": {_phase(status)}" for status in mine)
                 raise CommandError(
-                    f"Process {pid} is not ready after {self._timeout:g} s.",
+                    f"Process {pid} is not ready after {self._timeout:g} s{states}.",
                     returncode=3,
                 )
             time.sleep(0.1)
