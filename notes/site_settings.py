@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from PIL import ImageColor
 
-from notes.bases.values import WIKILINK, is_empty
+from notes.bases.values import WIKILINK, is_empty, without_comments
 from notes.exceptions import SettingError
 from notes.languages import is_language
 from notes.vault import SETTINGS
@@ -169,7 +169,7 @@ def _text(length: int) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if isinstance(value, bool | list | dict):
             raise SettingError("is not a text")
-        text = clean(str(value))
+        text = clean(without_comments(str(value)))
         if not text:
             raise SettingError("is not a text")
         return text[:length]

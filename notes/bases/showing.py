@@ -9,7 +9,15 @@ from html import escape
 from typing import Any
 
 from notes.bases.querying import Line, Result
-from notes.bases.values import WIKILINK, File, Link, file_name, is_empty, to_text
+from notes.bases.values import (
+    WIKILINK,
+    File,
+    Link,
+    file_name,
+    is_empty,
+    to_text,
+    without_comments,
+)
 from notes.rendering.media import media_tag
 
 Url = Callable[[str], str | None]
@@ -59,7 +67,7 @@ class Show:
             if result.view.group is not None:
                 parts.append(
                     f'<tr><th colspan="{len(columns)}" scope="rowgroup">'
-                    f"{escape(group.name)}</th></tr>\n"
+                    f"{escape(without_comments(group.name))}</th></tr>\n"
                 )
             for line in group.lines:
                 cells = "".join(
@@ -73,7 +81,9 @@ class Show:
         parts = []
         for group in result.groups:
             if result.view.group is not None:
-                parts.append(f'<p class="base-group">{escape(group.name)}</p>\n')
+                parts.append(
+                    f'<p class="base-group">{escape(without_comments(group.name))}</p>\n'
+                )
             parts.append('<ul class="base-cards">\n')
             for line in group.lines:
                 parts.append(f"<li>{self._picture(line)}")
@@ -89,7 +99,9 @@ class Show:
         parts = []
         for group in result.groups:
             if result.view.group is not None:
-                parts.append(f'<p class="base-group">{escape(group.name)}</p>\n')
+                parts.append(
+                    f'<p class="base-group">{escape(without_comments(group.name))}</p>\n'
+                )
             parts.append("<ul>\n")
             for line in group.lines:
                 cells = (cell for _, cell in self._cells(result.view.columns, line))
@@ -144,6 +156,7 @@ class Show:
 
     def _text(self, text: str, path: str) -> str:
         """Return a text with the links in it as links."""
+        text = without_comments(text)
         if len(text) > MAX_CELL:
             text = text[:MAX_CELL] + "…"
         if _WEB.fullmatch(text.strip()):
@@ -161,7 +174,7 @@ class Show:
         return "".join((*parts, escape(text[end:])))
 
     def _link(self, link: Link) -> str:
-        words = escape(link.display or link.target)
+        words = escape(without_comments(link.display or link.target))
         url = None if link.path is None else self._url(link.path)
         if url is not None:
             return f'<a href="{escape(url)}">{words}</a>'

@@ -20,6 +20,7 @@ MAX_NUMBER = 1e300
 _MAX_DEPTH = 4
 """Of lists in lists: each may have the next many times over."""
 WIKILINK = re.compile(r"!?\[\[([^\[\]|#]*)(#[^\[\]|]*)?(?:\|([^\[\]]*))?\]\]")
+_COMMENT = re.compile(r"%%.*?%%", re.DOTALL)
 _DURATION = re.compile(r"\s*([+-]?\d{1,9}(?:\.\d{1,6})?)\s*([A-Za-z]+)")
 _UNITS = {
     "y": (12, 0),
@@ -244,6 +245,11 @@ def to_text(value: Any, depth: int = 0) -> str:
         months = f"{value.months} months " if value.months else ""
         return f"{months}{to_text(days)} days"
     return str(value)[:MAX_TEXT]
+
+
+def without_comments(text: str) -> str:
+    """Return *text*, of a property, without what is for its author alone."""
+    return _COMMENT.sub("", text)
 
 
 def file_name(path: str) -> str:

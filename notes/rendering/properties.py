@@ -9,7 +9,7 @@ from html import escape
 from itertools import islice
 from typing import Any
 
-from notes.bases.values import WIKILINK, is_empty, to_text
+from notes.bases.values import WIKILINK, is_empty, to_text, without_comments
 from notes.dates import CREATED, UPDATED
 from notes.rendering.model import LinkEnd, LinkStart, Piece, Property, Target
 
@@ -54,7 +54,7 @@ def _pieces(value: Any) -> Iterator[Piece]:
 def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = to_text(value).encode("utf-8", "replace").decode()
+    text = without_comments(to_text(value)).encode("utf-8", "replace").decode()
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
 
 

@@ -365,6 +365,18 @@ def test_hostile_formulas_end(name):
     assert time.process_time() - before < 30
 
 
+def test_comments_in_properties_are_for_the_author_alone():
+    note = "---\nauthor: X %%secret%%\nyear: '%%secret%% 1900'\n---\n"
+    for type_ in ("table", "cards", "list"):
+        html = page(
+            f"{BOOKS}views:\n  - type: {type_}\n    order: [author, year]\n"
+            "    groupBy: author\n",
+            **{"Books/New.md": note},
+        )
+        assert "1900" in html
+        assert "secret" not in html
+
+
 @pytest.mark.parametrize("views", ["", "views:\n  - filters: 'true'\n"])
 def test_too_many_steps_are_said(monkeypatch: pytest.MonkeyPatch, views):
     monkeypatch.setattr(Budget.__init__, "__defaults__", (50,))

@@ -109,6 +109,7 @@ def test_a_note_says_itself_what_it_is_about() -> None:
     with served(site) as client:
         pages = {name: client.get(f"/{name}").text for name in "abd"}
         feed, llms = client.get("/feed.xml").text, client.get("/llms.txt").text
+    assert "secret" not in "".join([*pages.values(), feed, llms])
     assert f'<meta name="description" content="{said}">' in pages["a"]
     assert f'"og:description" content="{said}">' in pages["a"]
     assert '"description":"Of tea, cups \\"\\u0026\\" c"' in pages["a"]

@@ -45,6 +45,23 @@ def test_values_are_shown_by_their_kind():
     ]
 
 
+def test_comments_are_for_the_author_alone():
+    long = "word " * 390
+    html = details(
+        "one: a %%secret%%b\nlist: ['%%secret%%', c]\nsure: 100%% d\n"
+        f"long: '{long}%% secret {long}%% e'\n"
+        "url: 'https://e.com/%%secret%%'"
+    )
+    rows = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html)
+    assert rows == [
+        ("one", "a b"),
+        ("list", ", c"),
+        ("sure", "100%% d"),
+        ("long", f"{long} e"),
+        ("url", '<a href="https://e.com/">https://e.com/</a>'),
+    ]
+
+
 def test_what_is_shown_elsewhere_or_is_for_the_site_is_not_shown():
     assert (
         details(

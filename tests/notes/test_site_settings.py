@@ -128,6 +128,22 @@ def test_the_home_page_says_what_the_file_of_settings_does_not() -> None:
     ]
 
 
+def test_comments_in_settings_are_for_the_author_alone() -> None:
+    said = "All %%secret%%about tea"
+    for settings, home in (
+        (f"title: Tea %%secret%%\ndescription: {said}", ""),
+        ("title: Tea", f"---\ndescription: {said}\n---\n"),
+    ):
+        site = _site(settings, index__md=home)
+        assert site.frame.settings.title == "Tea"
+        assert site.frame.settings.description == "All about tea"
+        with served(site) as client:
+            for url in ("/", "/feed.xml", "/llms.txt"):
+                text = client.get(url).text
+                assert "All about tea" in text
+                assert "secret" not in text
+
+
 def test_a_site_without_settings_is_called_by_its_home_page_or_its_host() -> None:
     assert make_site({"index.md": HOME}).frame.site_title == "Home"
     assert make_site({"a.md": ""}).frame.settings == SiteSettings(title="localhost")
