@@ -386,6 +386,7 @@ class Instance:
             logger.info("event=drain_goes_on signal=%s", reason)
             return False
         self.notifier.stopping()
+        self.public.give_way()
         grace: float = self.knobs["SHUTDOWN_GRACE_PERIOD"]
         self._drain_ends_at = time.monotonic() + grace
         self.phases.transition(

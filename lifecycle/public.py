@@ -73,7 +73,7 @@ class PublicListeners:
                 return received
         self.kind = "bind"
         try:
-            return [listeners.bind(address)]
+            listener = listeners.bind(address)
         except ListenerError as exc:
             for peer in self._sharers():
                 # It was warm before this one was, which is too late to follow it.
@@ -85,6 +85,10 @@ class PublicListeners:
                     f"already. {advice}"
                 ) from exc
             raise ListenerError(f"LISTEN_ADDR: {exc}") from exc
+        if address.is_unix:
+            # It is public, and a proxy in front of it is another user.
+            Path(address.path).chmod(0o666)
+        return [listener]
 
     @property
     def _knobs(self) -> tuple[str, Address]:
@@ -280,6 +284,11 @@ class PublicListeners:
                 )
             else:
                 logger.info("event=steering instance=%s", self._instance.id)
+
+    def give_way(self) -> None:
+        """Steer to the older socket: this instance drains, and closes the newer one."""
+        if self._is_steering:
+            steering.attach(self._public()[0].fileno(), steering.OLDER)
 
     def unsteer(self) -> None:
         """Let the kernel's hash choose among the sockets of the address. Idempotent."""

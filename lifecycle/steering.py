@@ -32,7 +32,7 @@ _BPF_RET_K = 0x06
 # TCP_LISTEN of net/tcp_states.h, as /proc/net/tcp shows it.
 _LISTENS = "0A"
 # The newer of two sockets is the second one of the group.
-_SECOND = 1
+OLDER, NEWER = 0, 1
 
 
 def listen(family: int, address: tuple[str, int], backlog: int) -> socket.socket:
@@ -69,14 +69,14 @@ def count_listening(family: int, name: tuple[str, int]) -> int:
     return count
 
 
-def attach(descriptor: int) -> str:
+def attach(descriptor: int, index: int = NEWER) -> str:
     """
-    Send every new connection of the group to its second socket.
+    Send every new connection of the group of *descriptor* to its socket at *index*.
 
     Returns:
         '' or why the kernel refuses.
     """
-    program = struct.pack("HBBI", _BPF_RET_K, 0, 0, _SECOND)
+    program = struct.pack("HBBI", _BPF_RET_K, 0, 0, index)
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", 1, ctypes.addressof(buffer))
     with socket.socket(fileno=os.dup(descriptor)) as listener:

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import signal
 import socket
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,6 +225,8 @@ def test_a_unix_socket_is_handed_over_and_not_removed_by_the_old_one(
     port = Port(small_stage, Address("", 0, str(path)))
     with port.started:
         old = port.start()
+        # A proxy is another user; who must not connect is kept out by the folder.
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
         inode = path.stat().st_ino
         new = port.replace(old)
         assert path.stat().st_ino == inode

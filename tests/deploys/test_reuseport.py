@@ -53,6 +53,20 @@ def test_a_shared_port_survives_kill_9_of_either(port, victim):
     wait_until(lambda: not port.is_deploying, 10, "the end of the deploy")
 
 
+def test_a_newer_instance_that_leaves_first_sends_readers_to_the_older(port):
+    """A deploy that is taken back: what it closes must have nobody waiting in it."""
+    old = port.start()
+    new = port.start()
+    port.wait_logged(new, "event=steering ")
+    new.send(signal.SIGTERM)
+    port.wait_phase(new, "draining")
+    workers = port.status(old)["workers"]
+    for _ in range(20):
+        assert int(get(port.public, "/pid", timeout=30)[1]) in workers
+    assert new.wait() == 0
+    read(port)
+
+
 def test_a_third_waits_until_one_of_two_has_closed(port):
     old = port.start()
     second = port.start()
