@@ -248,7 +248,7 @@ def to_text(value: Any, depth: int = 0) -> str:
 
 
 def without_comments(text: str) -> str:
-    """Return *text*, of a property, without what is for its author alone."""
+    """Return *text*, of one line or property, without what is for its author alone."""
     return _COMMENT.sub("", text)
 
 

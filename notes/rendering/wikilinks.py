@@ -13,6 +13,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from notes.bases.values import without_comments
 from notes.rendering.comments import comments
 from notes.rendering.formulas import formulas
 from notes.rendering.highlights import highlights
@@ -62,7 +63,7 @@ def _parse(state: StateInline, silent: bool) -> bool:
     elif text.strip() and not is_embed:
         _push_link(state, target, text.strip())
     else:
-        _push(state, target, text.strip(), is_embed=is_embed)
+        _push(state, target, without_comments(text).strip(), is_embed=is_embed)
     state.pos = match.end()
     return True
 
