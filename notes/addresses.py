@@ -76,7 +76,7 @@ def quote(address: str) -> str:
 
 def graph_address(address: str) -> str:
     """Return where the graph of the note at *address* is, as a URL."""
-    return f"{GRAPH}?of={quote(address).replace('&', '%26').replace('+', '%2B')}"
+    return f"{GRAPH}?of={quote(address).replace('+', '%2B')}"
 
 
 def markdown_url(address: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from notes.addresses import LINKS, graph_address, quote
 from notes.listings import entry_order
-from notes.pages import Entry
+from notes.pages import link_to
 from notes.responses import Response, make_response
 from notes.site import Site
 
@@ -104,7 +104,7 @@ def _section(site: Site, title: str, paths: Iterable[str]) -> str:
     entries = sorted((site.entries[path] for path in paths), key=entry_order)
     if not entries:
         return ""
-    items = "".join(f"<li>{_anchor(entry)}</li>\n" for entry in entries)
+    items = "".join(f"<li>{link_to(entry)}</li>\n" for entry in entries)
     return f'<h2>{title}</h2>\n<ul class="notes">\n{items}</ul>\n'
 
 
@@ -115,7 +115,7 @@ def _most_linked(site: Site) -> str:
     }
     paths = sorted(counts, key=lambda path: (-counts[path], path))[:MAX_LISTED]
     items = "".join(
-        f'<li>{_anchor(site.entries[path])} <span class="count">{counts[path]}</span> '
+        f'<li>{link_to(site.entries[path])} <span class="count">{counts[path]}</span> '
         f'<a class="more" href="{graph_address(site.entries[path].address)}" '
         f'aria-label="Links of {escape(site.entries[path].title)}">links</a></li>\n'
         for path in paths
@@ -124,7 +124,3 @@ def _most_linked(site: Site) -> str:
     if not items:
         return "<p>No note links to another yet.</p>\n"
     return f'<h2>The notes with the most links</h2>\n<ol class="notes">\n{items}</ol>\n'
-
-
-def _anchor(entry: Entry) -> str:
-    return f'<a href="{quote(entry.address)}">{escape(entry.title)}</a>'

@@ -312,12 +312,13 @@ def _metadata(frame: Frame, about: About, crumbs: Iterable[Entry]) -> str:
     return make_metadata(frame, replace(about, crumbs=places))
 
 
-def _anchor(entry: Entry) -> str:
+def link_to(entry: Entry) -> str:
+    """Return a link to the page of *entry*."""
     return f'<a href="{quote(entry.address)}">{escape(entry.title)}</a>'
 
 
 def _crumbs(entries: Iterable[Entry]) -> str:
-    items = "".join(f"<li>{_anchor(entry)}</li>" for entry in entries)
+    items = "".join(f"<li>{link_to(entry)}</li>" for entry in entries)
     if not items:
         return ""
     return f'<nav class="crumbs" aria-label="Folders"><ol>{items}</ol></nav>\n'
@@ -379,9 +380,9 @@ def _backlinks(backlinks: Sequence[Backlink]) -> str:
     if not backlinks:
         return ""
     items = "".join(
-        f"<li>{_anchor(link.entry)}<p>{link.context}</p></li>\n"
+        f"<li>{link_to(link.entry)}<p>{link.context}</p></li>\n"
         if link.context and number < _MAX_CONTEXTS
-        else f"<li>{_anchor(link.entry)}</li>\n"
+        else f"<li>{link_to(link.entry)}</li>\n"
         for number, link in enumerate(backlinks)
     )
     return (
@@ -417,9 +418,9 @@ def _listing(listing: Listing, heading: str = "") -> str:
 
 def _entries(entries: Iterable[Entry], kind: str) -> str:
     items = "".join(
-        f"<li>{_anchor(entry)}</li>\n"
+        f"<li>{link_to(entry)}</li>\n"
         if entry.count < 0
-        else f'<li>{_anchor(entry)} <span class="count">{entry.count}</span></li>\n'
+        else f'<li>{link_to(entry)} <span class="count">{entry.count}</span></li>\n'
         for entry in entries
     )
     return f'<ul class="{kind}">\n{items}</ul>\n' if items else ""

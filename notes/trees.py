@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from notes.addresses import quote
 from notes.listings import list_folder
-from notes.pages import Entry
+from notes.pages import link_to
 from notes.responses import Response, make_response
 from notes.site import Site
 
@@ -23,12 +22,8 @@ def make_branch(site: Site, address: str) -> Response | None:
     listing = list_folder(folder, site.folders, site.addresses, site.entries)
     items = [
         f'<li class="folder"><button type="button" aria-expanded="false" '
-        f'aria-label="{escape(entry.title)}"></button>{_link(entry)}</li>\n'
+        f'aria-label="{escape(entry.title)}"></button>{link_to(entry)}</li>\n'
         for entry in listing.folders
     ]
-    items += [f"<li>{_link(entry)}</li>\n" for entry in listing.notes]
+    items += [f"<li>{link_to(entry)}</li>\n" for entry in listing.notes]
     return make_response("found", "".join(items).encode(errors="replace"))
-
-
-def _link(entry: Entry) -> str:
-    return f'<a href="{quote(entry.address)}">{escape(entry.title)}</a>'
