@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 from django.db import connection
 from django.db.utils import DatabaseError
 
-from lifecycle import gate, locks
+from lifecycle import gate, locks, timeline
+from lifecycle.conf import conf
 from lifecycle.exceptions import LifecycleError
 from lifecycle.models import Epoch
 from lifecycle.peers import RunDir
+from lifecycle.phases import Phase
 from lifecycle.tenure import RESERVED_SECONDS
 
 # A release that crashed is refused for this long, doubling each time, in seconds.
@@ -111,15 +114,30 @@ def crashed_releases() -> dict[str, float]:
     Return, for each version that crashed as the holder of late, when it may ask again.
 
     A row whose holder still stands there although a later epoch began is one of a
-    crash. Times are Unix times.
+    crash, unless the holder was to end. Times are Unix times.
     """
     rows = list(Epoch.objects.order_by("-epoch")[:_CRASH_MEMORY])
+    unreleased = [
+        (row, later.since)
+        for later, row in itertools.pairwise(rows)
+        if row.holder and row.version and row.released_at is None
+    ]
+    ended_from = _epochs_of_drains() if unreleased else {}
     crashes: dict[str, list[float]] = {}
-    for later, row in itertools.pairwise(rows):
-        if row.holder and row.version and row.released_at is None:
-            crashes.setdefault(row.version, []).append(later.since)
+    for row, ended_at in unreleased:
+        if row.epoch < ended_from.get(row.taken_by, math.inf):
+            crashes.setdefault(row.version, []).append(ended_at)
     return {
         version: max(times)
         + min(_CRASH_BACKOFF * 2 ** (len(times) - 1), _CRASH_BACKOFF_LIMIT)
         for version, times in crashes.items()
+    }
+
+
+def _epochs_of_drains() -> dict[str, int]:
+    """Return, for each instance that was told to end as the holder, its epoch then."""
+    return {
+        line["instance"]: line["epoch"]
+        for line in timeline.read(conf.data_dir)
+        if line["phase"] == Phase.DRAINING.value and line.get("epoch")
     }

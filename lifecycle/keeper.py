@@ -248,6 +248,10 @@ class SlotKeeper:
         """See `Port.next_event`."""
         return self.writer.next_event()
 
+    def lacks_writer(self) -> bool:
+        """See `Port.lacks_writer`: gunicorn's loop, which starts one, is over."""
+        return self._instance.is_stopping and self.writer.has_ended
+
     def progressed_at(self) -> float:
         """See `Port.progressed_at`."""
         return self.writer.progressed_at

@@ -45,6 +45,7 @@ RESERVED_SECONDS = 5.0
 _ASIDE_SECONDS = 0.25
 # How long the writer process gets to end a tenure before the release is called off.
 RELEASE_TIMEOUT = 4.0
+_NO_WRITER = "the writer process died as the instance ended"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +142,9 @@ class Port(Protocol):
     def next_event(self) -> Event | None:
         """Return what the writer process reports, if anything, since the last 'take'."""
 
+    def lacks_writer(self) -> bool:
+        """Return whether the writer process is gone, and none will follow it."""
+
     def progressed_at(self) -> float:
         """Return when the writer process last told that a migration gets on."""
 
@@ -222,6 +226,8 @@ def _take(port: Port, attempt: int) -> Generator[None, None, Event]:
                 reason=f"not ready within {port.acquire_timeout:g} s of taking the slot, "
                 "or of a migration's last progress (WRITER_ACQUIRE_TIMEOUT)",
             )
+        if event is None and port.lacks_writer():
+            event = Event(Said.FAILED, reason=_NO_WRITER)
         if event is not None and event.said is Said.RUNNING:
             port.set_closing(False)
             port.hold(event.epoch)
@@ -284,6 +290,9 @@ def _release(port: Port, attempt: int, successor: str) -> Generator[None, None, 
         if event.said in OVER:
             return event
         if event.said is not done:
+            if port.lacks_writer():
+                # Nobody can end the tenure in the database: the next epoch will.
+                return Event(Said.RELEASED, successor=successor, reason=event.reason)
             break
     port.set_closing(False)
     # Also to a process that has just begun: it may have been told to prepare.
@@ -302,6 +311,8 @@ def _await_writer(port: Port, attempt: int, done: Said) -> Generator[None, None,
     while port.now() < deadline:
         event = port.next_event()
         if event is None:
+            if port.lacks_writer():
+                return Event(Said.RELEASE_FAILED, reason=_NO_WRITER)
             yield
         elif event.said is Said.RUNNING:
             # It died and began anew: the release is off.

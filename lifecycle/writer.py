@@ -35,6 +35,10 @@ logger = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
 # How long the process gets to end, in seconds, before it is killed.
 _STOP_TIMEOUT = 10.0
+# Between two looks whether it has, in seconds; its end is seen at once.
+_STOP_INTERVAL = 0.1
+# The kernel needs a moment to kill; in seconds.
+_KILL_TIMEOUT = 5.0
 # The least time between two starts of a process that died, in seconds.
 _RESTART_INTERVAL = 0.2
 # A process that says nothing for this long is frozen, in seconds; it says
@@ -96,6 +100,11 @@ class WriterProcess:
     def pidfd(self) -> int:
         """The pidfd of the process that lives; -1 when none does."""
         return self._pidfd
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no process lives. From any thread, until `stop`."""
+        return self._pid == 0 or has_exited(self._pidfd, 0)
 
     # -- main thread ----------------------------------------------------------
 
@@ -172,16 +181,21 @@ class WriterProcess:
             self._channel.close()
 
     def stop(self) -> None:
-        """End the process and wait for its end, at most 10 s. Idempotent."""
+        """End the process and wait for its end, at most 15 s. Idempotent."""
         if self._pid == 0:
             return
         assert self._channel is not None  # noqa: S101 - there is one with each process
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_WR)  # it reads the end
-        if not has_exited(self._pidfd, _STOP_TIMEOUT):
-            logger.error("event=writer_killed pid=%s", self._pid)
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            has_exited(self._pidfd, _STOP_TIMEOUT)
+        deadline = time.monotonic() + _STOP_TIMEOUT
+        while not has_exited(self._pidfd, _STOP_INTERVAL):
+            now = time.monotonic()
+            # One that is frozen would keep its copy of the lock from the next holder.
+            if now >= deadline or now - self._heard_at > _SILENCE_LIMIT:
+                logger.error("event=writer_killed pid=%s", self._pid)
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                has_exited(self._pidfd, _KILL_TIMEOUT)
+                break
         self._forget()
 
     # -- the tenure's thread --------------------------------------------------

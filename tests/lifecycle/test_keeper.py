@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -186,3 +187,42 @@ def test_a_writer_that_says_nothing_is_killed_but_not_after_a_freeze_of_its_mast
         assert process.wait(5) == -signal.SIGKILL
     os.close(writer._pidfd)
     assert is_spared
+
+
+def test_a_writer_that_has_ended_is_lacked_once_gunicorns_loop_is_over(
+    keeper: SlotKeeper,
+) -> None:
+    """Before that another one follows it."""
+    with subprocess.Popen(["sleep", "100"]) as process:
+        keeper.writer._pid, keeper.writer._pidfd = (
+            process.pid,
+            os.pidfd_open(process.pid),
+        )
+        keeper._instance.is_stopping = True
+        is_lacked = [keeper.lacks_writer()]
+        process.kill()
+        process.wait()
+        is_lacked.append(keeper.lacks_writer())
+        keeper._instance.is_stopping = False
+        is_lacked.append(keeper.lacks_writer())
+    os.close(keeper.writer._pidfd)
+    assert is_lacked == [False, True, False]
+
+
+def test_a_writer_that_is_frozen_does_not_keep_the_lock_from_the_next_for_long(
+    keeper: SlotKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a copy of the lock; it is killed as soon as it has been silent too long."""
+    writer = keeper.writer
+    looks = iter(range(1000))  # a second passes between two
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(looks)))
+    ours, theirs = socket.socketpair()
+    with theirs, subprocess.Popen(["sleep", "100"]) as process:
+        process.send_signal(signal.SIGSTOP)
+        writer._pid, writer._pidfd = process.pid, os.pidfd_open(process.pid)
+        writer._channel, writer._heard_at = ours, 0.0
+        writer.stop()
+        monkeypatch.undo()
+        assert process.wait(5) == -signal.SIGKILL
+    assert next(looks) < module_of_writer._STOP_TIMEOUT
+    assert writer.pid == 0

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -157,6 +158,28 @@ def test_a_holder_that_drains_is_asked_again_and_does_not_keep_the_slot_to_its_e
                 assert not slow.done()
                 assert slow.result() == (200, "slow")
             assert one.wait_end() == 0
+
+
+def test_a_writer_that_dies_in_its_last_release_is_no_crash_of_its_version(
+    migrated: Path, data_dir: Path
+) -> None:
+    with instance(data_dir, RELEASE="v1") as one:
+        one.wait_ready()
+        killing = {"SAMPLE_WRITER_SUBSYSTEMS": f"{TASKS}.subsystem_that_kills"}
+        with instance(data_dir, RELEASE="v2", **killing) as two:
+            wait_until(lambda: two.status()["epoch"], 20, "the handoff")
+            (data_dir.parent / "kill").touch()
+            two.process.send_signal(signal.SIGTERM)
+            assert two.wait_end() == 0
+        wait_until(lambda: one.status()["epoch"], 5, "the first's turn")
+        with contextlib.closing(sqlite3.connect(migrated)) as there:
+            query = (
+                "SELECT holder, released_at FROM lifecycle_epoch WHERE version = 'v2'"
+            )
+            # It died before it could end its tenure.
+            assert (two.id, None) in there.execute(query).fetchall()
+        with instance(data_dir, RELEASE="v2") as again:
+            wait_until(lambda: again.status()["epoch"], 20, "the handoff")
 
 
 def test_an_instance_without_the_slot_turns_ready_for_reads_in_time(

@@ -137,6 +137,8 @@ def comes_to_rest(world: World) -> bool:
                 one.replace_worker(number)
         if one.is_alive and one.frozen_until > world.now + SILENCE_LIMIT:
             one.die(with_workers=True)  # its peers, or its probes, see to that
+        if one.is_alive and one.is_stopping:
+            one.end()
     limit = RECOVERY + HANDOFF * len(world.mail)
     if run(world, Calm(world), limit):
         return True
@@ -234,6 +236,7 @@ FAULTS: dict[str, Callable[[Instance], None]] = {
     "hear reports late": be_deaf,
     "hear a report again": Instance.hear_again,
     "drain": drain,
+    "stop": lambda one: one.stop(),
     "end": lambda one: one.end(),
     "replace the lock file": replace_lock_file,
     "start a command": start_command,
@@ -424,6 +427,34 @@ def test_a_holder_that_ends_gives_the_slot_to_anybody() -> None:
     assert world.now - ended < 1.0
     assert [row.holder for row in world.epochs] == ["", other.id]
     assert not giver.is_alive
+
+
+@pytest.mark.parametrize("step", range(0, 60, 2))
+@pytest.mark.parametrize("comes_to", ["stop", "end"])
+def test_a_writer_that_dies_when_its_instance_ends_keeps_nobody_waiting(
+    comes_to: str, step: int
+) -> None:
+    """Nobody starts another: the main thread has other things to do by then."""
+    world, giver, other = held_by_the_first()
+    giver.objects_to.clear()
+    FAULTS[comes_to](giver)
+    giver.receive(Ask(other.id, "v", frozenset()))
+    go_on(world, step)
+    giver.writer.die()
+    died = world.now
+    assert run(world, lambda: holder(world) is other, HANDOFF)
+    assert world.now - died < 1.0
+
+
+def test_a_writer_that_dies_in_a_take_at_the_end_leaves_the_lock() -> None:
+    world = World()
+    one = Instance(world)
+    one.step()
+    assert world.lock_owner() is one
+    one.end()
+    one.writer.die()
+    go_on(world, 20)
+    assert not one.is_alive
 
 
 @pytest.mark.parametrize("has_job", [False, True])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from lifecycle import epochs, gate, locks, peers, schema, writer_main
+from lifecycle import epochs, gate, locks, peers, schema, timeline, writer_main
 from lifecycle.models import Epoch
 from lifecycle.slot import WriterSlot
 from lifecycle.writer_main import Writer
@@ -390,3 +390,22 @@ def test_releases_that_crashed_are_refused_for_a_while_that_doubles(
                 (epoch, holder, holder, version, since, released_at),
             )
     assert epochs.crashed_releases() == {"v1": 110.0 + 10, "v2": 150.0 + 20}
+
+
+def test_one_that_was_to_end_has_not_crashed(guarded: Path) -> None:
+    """Its writer process died in its last release, or it was killed in its drain."""
+    # In the order of the epochs: who held it, and whether it was to end by then.
+    with outsider(guarded) as other:
+        for epoch, taken_by in enumerate("abbcd", start=1):
+            other.execute(
+                "INSERT INTO lifecycle_epoch (epoch, holder, taken_by, version, since, "
+                "released_at, next, until) VALUES (?, ?, ?, ?, ?, NULL, '', 0)",
+                (epoch, taken_by, taken_by, f"v-{taken_by}", 10.0 * epoch),
+            )
+    timeline.record(guarded.parent, "a", "draining", epoch=1)
+    # Its first tenure ended in a crash, and in the next it was told to end.
+    timeline.record(guarded.parent, "b", "draining", epoch=3)
+    # This one failed at the take; then it ended, and wrote it down.
+    timeline.record(guarded.parent, "c", "draining", epoch=0)
+    timeline.record(guarded.parent, "c", "stopped", epoch=4)
+    assert epochs.crashed_releases() == {"v-b": 30.0 + 10, "v-c": 50.0 + 10}

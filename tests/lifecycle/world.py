@@ -393,6 +393,8 @@ class Instance:
         self.is_alive = True
         self.frozen_until = 0.0
         self.is_draining = False
+        self.is_stopping = False
+        """Whether the main thread waits for the workers' end, and tends nothing."""
         self.is_ending = False
         self.objects_to: set[str] = set()
         self.is_older = False
@@ -444,7 +446,7 @@ class Instance:
 
     def tend(self) -> None:
         """Let the main thread look after the writer process."""
-        if not self.is_running:
+        if not self.is_running or self.is_stopping:
             return
         if self.writer.frozen_until - self.world.now > SILENCE_LIMIT:
             self.writer.die()  # it would be silent for that long
@@ -478,12 +480,16 @@ class Instance:
     def replace_worker(self, number: int) -> None:
         """Kill a worker; a living master forks the next."""
         self.workers[number].die()
-        if self.is_alive and not self.is_ending:
+        if self.is_alive and not self.is_stopping:
             self.workers[number] = Worker(self)
+
+    def stop(self) -> None:
+        """Let it accept no more; its workers go on with what they have."""
+        self.is_draining = self.is_stopping = True
 
     def end(self) -> None:
         """Let it end in order: its workers are gone, then it gives the slot back."""
-        self.is_draining = self.is_ending = True
+        self.is_draining = self.is_stopping = self.is_ending = True
         for worker in self.workers:
             worker.die()
 
@@ -554,6 +560,9 @@ class Instance:
                 self._holding = False
             return event
         return None
+
+    def lacks_writer(self) -> bool:
+        return self.is_stopping and not self.writer.is_alive
 
     def progressed_at(self) -> float:
         return self._progressed_at

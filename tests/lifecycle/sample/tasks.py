@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import threading
 import time
 import weakref
@@ -142,3 +143,10 @@ def steady_subsystem(stop: threading.Event) -> None:
     (_scratch() / f"writer.{os.getpid()}").touch()
     stop.wait()
     (_scratch() / f"stopped.{os.getpid()}").touch()
+
+
+def subsystem_that_kills(stop: threading.Event) -> None:
+    """Run to the end, and end as by kill -9 when there is the file 'kill'."""
+    stop.wait()
+    if (_scratch() / "kill").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
