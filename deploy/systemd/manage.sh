@@ -5,5 +5,6 @@ set -eu
 set -a
 . /etc/trip2g.env
 set +a
-cd /opt/trip2g/current
-exec runuser -u trip2g -- .venv/bin/python manage.py "$@"
+# Not from there: what is named here, a vault say, is meant as seen from here.
+release=/opt/trip2g/current
+exec runuser -u trip2g -- "$release/.venv/bin/python" "$release/manage.py" "$@"

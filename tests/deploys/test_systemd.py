@@ -210,6 +210,19 @@ def test_an_interrupt_once_the_new_colour_is_enabled_leaves_one_enabled(
     assert server.active == [colour]
 
 
+def test_the_command_takes_a_folder_as_seen_from_where_it_is_given(
+    server: BareServer,
+) -> None:
+    said = server.machine.run(
+        """
+        cp -r /opt/trip2g/releases/1/docs /srv/vault
+        cd /srv
+        trip2g sync_vault vault
+        """
+    )
+    assert " published, 0 not " in said.stdout
+
+
 def test_what_the_script_installs_may_be_read_by_the_site(server: BareServer) -> None:
     """Whatever the umask of who deploys."""
     folder = "/opt/trip2g/releases/unpacked"
