@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bench import rows
-from bench.images import CADDY, Podman
+from bench.images import CADDY, ImageError, Podman
 from bench.performance import perform
+from bench.probes import probe
 from bench.rows.container import Container
 from bench.stage import Stage
 from tests.documents import MANUAL
@@ -39,6 +41,32 @@ def test_no_request_is_lost_when_a_container_takes_the_place_of_another(
         assert life.spans[-2].end - life.spans[-2].start >= stage.grace
 
 
+def test_a_container_that_does_not_start_leaves_the_old_one_serving(
+    tmp_path, uncovered
+):
+    if (reason := rows.why_skipped("container")) is not None:
+        pytest.skip(reason)
+    stage = Stage(tmp_path, grace=3.0, timeout=3.0)
+    stage.load_vault(MANUAL)
+    row = BrokenContainer(stage)
+    with row:
+        row.start()
+        before = row.containers()
+        row.break_next()
+        with pytest.raises(ImageError) as caught:
+            row.deploy()
+        assert "this release is broken" in str(caught.value)
+        said = str(caught.value).rstrip()
+        assert said.endswith(" has failed; blue is as it was.")
+        # Not even one that is being started again and again.
+        assert row.containers() == before
+        assert probe(row.target, "/").status == 200
+        row.break_next()
+        with row.deploying(), pytest.raises(ImageError, match="Another deploy is "):
+            row.deploy()
+        assert row.containers() == before
+
+
 @contextlib.contextmanager
 def blue_of_another_site(folder: Path) -> Iterator[None]:
     """Run a container that another project on this host calls blue."""
@@ -65,3 +93,40 @@ class ObservedContainer(Container):
         """Deploy, and look."""
         super().deploy()
         self.seen = self.exit_codes()
+
+
+class BrokenContainer(Container):
+    """Its next image ends as soon as it is started."""
+
+    def break_next(self) -> None:
+        """Have an image that does not start, made of the one that runs."""
+        tag = f"{self._tags[0]}-broken"
+        folder = self._folder / "broken"
+        folder.mkdir(exist_ok=True)
+        (folder / "Containerfile").write_text(
+            f"FROM {self._tags[0]}\n"
+            'ENTRYPOINT ["python", "-c", '
+            "\"raise SystemExit('this release is broken')\"]\n"
+        )
+        self._podman.run("build", "--quiet", "--pull=never", "--tag", tag, folder)
+        self._tags.append(tag)
+        self._built.append(tag)
+
+    @contextlib.contextmanager
+    def deploying(self) -> Iterator[None]:
+        """Be another deploy."""
+        with (self._folder / ".deploy.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def containers(self) -> list[str]:
+        """Return the names of the containers of this site that are not stopped."""
+        found = self._podman.run(
+            *("ps", "--all", "--filter", f"label={self._label}"),
+            *("--format", "{{.Names}} {{.State}}"),
+        )
+        return sorted(
+            line.split(" ")[0]
+            for line in found.splitlines()
+            if line.split(" ")[1] != "exited"
+        )
