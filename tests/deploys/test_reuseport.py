@@ -67,6 +67,16 @@ def test_a_newer_instance_that_leaves_first_sends_readers_to_the_older(port):
     read(port)
 
 
+def test_whoever_had_a_socket_of_its_own_may_hand_it_over(port):
+    """The knob may change from one deploy to the next."""
+    old = port.start()
+    port.way = "auto"
+    new = port.start()
+    assert old.wait() == 0
+    assert "event=listeners_received" in new.output
+    read(port)
+
+
 def test_a_third_waits_until_one_of_two_has_closed(port):
     old = port.start()
     second = port.start()
