@@ -182,3 +182,5 @@ def test_links_in_links_are_taken_apart():
     for close in re.findall(r"<(/?)a[ >]", page):
         depth += -1 if close else 1
         assert depth in (0, 1)
+    assert depth == 0
+    assert page.count("<a ") == 7

@@ -60,6 +60,7 @@ def test_what_is_squeezed_is_left_alone(
 ) -> None:
     squeeze_cache()
     loaded = caching.load().site
+    assert loaded is not None
     sites.publish(loaded)
     monkeypatch.setattr(caching, "save", None)
     squeeze_cache()
