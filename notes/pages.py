@@ -47,6 +47,8 @@ _MONTHS = [
 ]
 # Of those after so many only the titles are shown.
 _MAX_CONTEXTS = 100
+# A block may have an id, which comes first.
+_CODE = re.compile(r'<pre(?: [^>]*)? class="highlight"')
 _DIAGRAM = re.compile(r'<pre(?: [^>]*)? class="mermaid"')
 
 
@@ -144,7 +146,7 @@ def make_note_page(
         ),
         around.crumbs,
     )
-    if '<pre class="highlight"' in rendered.html:
+    if _CODE.search(rendered.html) is not None:
         head += frame.code_stylesheet
     if '<figure class="canvas"' in rendered.html:
         head += frame.canvas_stylesheet

@@ -244,10 +244,14 @@ def test_many_headings_have_a_table_of_contents() -> None:
 
 
 def test_only_a_page_with_coloured_code_loads_the_colours() -> None:
-    site = make_site({"a.md": "```python\nx = 1\n```", "b.md": "```\nx = 1\n```"})
+    code = "```python\nx = 1\n```"
+    site = make_site(
+        {"a.md": code, "b.md": "```\nx = 1\n```", "c.md": f"{code}\n\n^id"}
+    )
     link = f'<link rel="stylesheet" href="{statics.url("notes/code.css")}">'
     assert link in _page(site, "/a")
     assert link not in _page(site, "/b")
+    assert link in _page(site, "/c")
 
 
 def test_an_empty_vault_has_a_start_page() -> None:
