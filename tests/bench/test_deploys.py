@@ -14,7 +14,7 @@ from bench import deploys as deploys_command
 from bench import rows
 from bench.instance import REPOSITORY, InstanceError
 from bench.programs import SOURCES
-from bench.rows.row import Row
+from bench.rows.row import Claim, Row
 
 FIELDS = [
     "row",
@@ -72,6 +72,16 @@ def test_list_names_every_row():
     done = deploys("--list")
     assert done.returncode == 0
     assert done.stdout.split() == ROWS
+
+
+def test_only_traefik_alone_and_the_flip_of_nginx_are_printed_and_not_judged():
+    claims = {name: row.claim for name, row in rows.ROWS.items()}
+    naive = {name for name in ROWS if name.startswith("naive-")}
+    printed = {"traefik", "nginx-flip"}
+    assert {name for name in ROWS if claims[name] is Claim.LOSES} == naive
+    assert {name for name in ROWS if claims[name] is Claim.PRINTED} == printed
+    gated = {name for name in ROWS if claims[name] is Claim.KEEPS_ALL}
+    assert gated == {*ROWS} - naive - printed
 
 
 def test_a_row_whose_program_is_not_here_says_how_to_get_it(tmp_path):
