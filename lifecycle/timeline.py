@@ -63,8 +63,9 @@ def deploys(
     """
     Return one object an instance: when it started, how long each phase lasted.
 
-    Durations are in seconds; the phase that lasts has none. Counters are those of
-    the last line that had any; *living* are what instances say of themselves now.
+    Durations are in seconds; the last phase has none. Counters are those of the last
+    line that had any; *living* are what instances say of themselves now. One that does
+    not live, and whose last phase is not 'stopped', was killed in that phase.
     """
     found: dict[str, dict[str, Any]] = {}
     for line in lines:
@@ -75,6 +76,7 @@ def deploys(
                 "version": line.get("version", ""),
                 "started_at": line["at"],
                 "phases": [],
+                "lives": False,
                 "epochs": [],
                 "writes_held": 0,
                 "writes_forwarded": 0,
@@ -85,12 +87,14 @@ def deploys(
             last = deploy["phases"][-1]
             last["seconds"] = round(line["at"] - last["at"], 3)
         deploy["phases"].append({"phase": line["phase"], "at": line["at"]})
-        if line.get("epoch"):
+        # A drain begins under the epoch of the phase before.
+        if line.get("epoch") and line["epoch"] not in deploy["epochs"]:
             deploy["epochs"].append(line["epoch"])
         for name in _COUNTERS:
             deploy[name] = line.get(name, deploy[name])
     for status in living:
         if status["id"] in found:
             deploy = found[status["id"]]
+            deploy["lives"] = True
             deploy |= {name: status[name] for name in _COUNTERS if name in status}
     return sorted(found.values(), key=lambda deploy: float(deploy["started_at"]))

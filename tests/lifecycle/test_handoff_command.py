@@ -116,6 +116,10 @@ def test_the_slot_is_shown_moved_and_an_instance_retired(
             )
             assert as_json(data_dir, "retire") == {"retired": one.id}
             assert one.wait_end() == 0
+            history = as_json(data_dir, "history")
+            assert [deploy["lives"] for deploy in history] == [False, True]
+            last = handoff(data_dir, "history").stdout.splitlines()[-1]
+            assert " > ready  " in last
 
         history = as_json(data_dir, "history")
         assert [deploy["instance"] for deploy in history] == [one.id, two.id]
@@ -130,7 +134,10 @@ def test_the_slot_is_shown_moved_and_an_instance_retired(
         assert heads.split()[:3] == ["started", "instance", "version"]
         assert one.id in first
         assert "draining 0." in first
+        assert " > stopped  " in first
+        # It was killed, and could not write that down.
         assert two.id in second
+        assert " > ready > died  " in second
 
 
 def test_without_an_instance_there_is_little_to_show_and_nothing_to_move(

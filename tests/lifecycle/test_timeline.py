@@ -71,6 +71,7 @@ def test_a_deploy_is_its_phases_and_how_long_they_lasted() -> None:
             line("a", "ready", 12.0, version="v1", epoch=4, writes_held=0),
             line("a", "standby", 20.0, epoch=0, writes_held=2, longest_hold_ms=31),
             line("a", "ready", 30.0, epoch=6, writes_forwarded=5),
+            line("a", "draining", 32.0, epoch=6, writes_forwarded=5),
         ]
     )
     assert [one["instance"] for one in found] == ["a", "b"]
@@ -83,8 +84,10 @@ def test_a_deploy_is_its_phases_and_how_long_they_lasted() -> None:
             {"phase": "warming", "at": 10.5, "seconds": 1.5},
             {"phase": "ready", "at": 12.0, "seconds": 8.0},
             {"phase": "standby", "at": 20.0, "seconds": 10.0},
-            {"phase": "ready", "at": 30.0},
+            {"phase": "ready", "at": 30.0, "seconds": 2.0},
+            {"phase": "draining", "at": 32.0},
         ],
+        "lives": False,
         "epochs": [4, 6],
         "writes_held": 2,
         "writes_forwarded": 5,
@@ -107,6 +110,7 @@ def test_what_a_living_instance_says_of_its_writes_is_newer_than_its_line() -> N
     a, b = timeline.deploys(lines, living)
     assert {name: a[name] for name in counts} == counts
     assert [b[name] for name in counts] == [4, 0, 0]
+    assert (a["lives"], b["lives"]) == (True, True)
 
 
 @pytest.fixture

@@ -160,8 +160,11 @@ class Command(BaseCommand):
         )
 
     def _history(self, _: str) -> None:
+        # Looked for twice: one may end, and another begin, while the file is read.
+        living = self._statuses()
         lines = timeline.read(conf.data_dir)
-        found = timeline.deploys(lines, self._statuses())
+        living += [{"id": peer.id} for peer in peers.living(self._run_dir)]
+        found = timeline.deploys(lines, living)
         if self._as_json:
             self._print_json(found)
             return
@@ -183,11 +186,7 @@ class Command(BaseCommand):
                     ),
                     deploy["instance"],
                     deploy["version"],
-                    " > ".join(
-                        phase["phase"]
-                        + (f" {phase['seconds']:.1f}s" if "seconds" in phase else "")
-                        for phase in deploy["phases"]
-                    ),
+                    _phases(deploy),
                     ",".join(map(str, deploy["epochs"])),
                     deploy["writes_held"],
                     deploy["writes_forwarded"],
@@ -362,3 +361,14 @@ def _phase(status: Mapping[str, Any]) -> str:
     if status["phase"] == Phase.WARMING.value and status.get("progress"):
         text += f": {status['progress']}"
     return text
+
+
+def _phases(deploy: Mapping[str, Any]) -> str:
+    """Return what the table of history says of a deploy's phases."""
+    told = [
+        phase["phase"] + (f" {phase['seconds']:.1f}s" if "seconds" in phase else "")
+        for phase in deploy["phases"]
+    ]
+    if not deploy["lives"] and told[-1] != Phase.STOPPED.value:
+        told.append("died")
+    return " > ".join(told)
