@@ -183,7 +183,7 @@ class InternalPages:
             "phase_seconds": round(instance.phases.seconds, 3),
             "started_at": instance.started_at,
             "progress": str(instance.progress),
-            "public": str(instance.knobs["LISTEN_ADDR"]),
+            "public": instance.public.shown,
             "listener": instance.public.kind,
             "internal": str(instance.knobs["INTERNAL_LISTEN_ADDR"]),
             "workers": [slot.pid for slot in instance.page.workers() if slot.booted],

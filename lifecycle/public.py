@@ -48,6 +48,8 @@ class PublicListeners:
         self._is_steering = False
         self._lock = threading.Lock()
         self.kind = ""
+        self.shown = str(instance.knobs["LISTEN_ADDR"])
+        """Where readers come, for people."""
 
     # -- how they come --------------------------------------------------------
 
@@ -183,6 +185,16 @@ class PublicListeners:
     def adopt(self, gunicorn_listeners: list[Any]) -> None:
         """Take note of gunicorn's listeners, and let peers ask for them."""
         self._listeners = gunicorn_listeners
+        if self.kind == "inherit":
+            # The knob was not asked.
+            self.shown = ", ".join(
+                str(
+                    Address("", 0, name)
+                    if isinstance(name, str)
+                    else Address(*name[:2])
+                )
+                for name in (listener.getsockname() for listener in self._public())
+            )
         self._unix_paths = [
             (path, Path(path).stat().st_ino)
             for listener in self._public()

@@ -24,7 +24,7 @@ from bench.stage import Stage
 from lifecycle.knobs import Address
 from lifecycle.slot import WriterSlot
 from tests.deploys.port import Port, system_v_creators
-from tests.deploys.scene import PATIENCE, free_address, get
+from tests.deploys.scene import PATIENCE, address_of, free_address, get
 from tests.notes.trees import VAULTS
 from tests.processes import free_port, wait_until
 
@@ -85,6 +85,13 @@ def port(small_stage: Stage) -> Iterator[Port]:
     made = Port(small_stage, free_address())
     with made.started:
         yield made
+
+
+def test_an_inherited_socket_is_shown_where_it_listens(scene, listener):
+    """Not where the knob would have put one: `handoff status` tells an operator."""
+    assert scene.status(scene.start(listener=listener))["public"] == str(
+        address_of(listener)
+    )
 
 
 def test_the_new_instance_retires_the_old_one_and_takes_its_probes(port):
