@@ -13,7 +13,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from notes.building import Packed, build_site, change_site
@@ -100,8 +100,10 @@ class Look:
             if self.is_failing:
                 logger.info("event=following_again")
             self.is_failing = False
-        except Exception:
-            if not self.is_failing:
+        except Exception as exc:
+            if not self.is_failing and _is_early(exc, site):
+                logger.info("event=following_waits reason=%r", str(exc))
+            elif not self.is_failing:
                 logger.exception("event=following_failed")
             self.is_failing = True
         return site
@@ -121,6 +123,16 @@ class Look:
             site = catch_up(before, self._crew)
         self._file, self._version = file, version
         return site
+
+
+def _is_early(exc: Exception, site: Site | None) -> bool:
+    """Return whether *exc* says that the first migrations have not run yet."""
+    has_notes = site is not None and site.sequence > 0
+    return (
+        isinstance(exc, OperationalError)
+        and "no such table" in str(exc)
+        and not has_notes
+    )
 
 
 def _file_identity() -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import shutil
@@ -167,6 +168,31 @@ def test_a_follower_that_fails_serves_on_says_so_once_and_recovers(
     assert caplog.messages == ["event=following_failed"]
     follower.refresh()
     assert "second" in _page("/a")
+    assert caplog.messages[-1] == "event=following_again"
+
+
+def test_a_database_whose_first_migrations_have_not_run_is_waited_for(
+    tmp_path: Path, follower: Follower, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An instance that begins without one has workers before it has tables."""
+    sites.publish(catch_up(None))
+    caplog.set_level("INFO", logger="notes.looking")
+    database = Path(connection.settings_dict["NAME"])
+    connections.close_all()
+    with contextlib.closing(sqlite3.connect(database)) as other:
+        other.execute("ALTER TABLE notes_change RENAME TO notes_change_later")
+        try:
+            for _ in range(3):
+                follower.refresh()
+        finally:
+            other.execute("ALTER TABLE notes_change_later RENAME TO notes_change")
+    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [
+        ("INFO", "event=following_waits reason='no such table: notes_change'")
+    ]
+    assert [one.exc_info for one in caplog.records] == [None]
+    _sync(tmp_path, a="first")
+    follower.refresh()
+    assert "first" in _page("/a")
     assert caplog.messages[-1] == "event=following_again"
 
 
