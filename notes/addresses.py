@@ -36,6 +36,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from notes.frontmatter import named
 from notes.layers import replaced
 from notes.sources import NoteSource
 
@@ -131,12 +132,12 @@ def read_wish(note: NoteSource) -> Wish:
     if not note.properties:
         return _NO_WISH
     properties = note.properties
-    address = _as_address(properties.get("permalink"))
-    if address is None and (slug := _as_text(properties.get("slug"))):
+    address = _as_address(named(properties, "permalink"))
+    if address is None and (slug := _as_text(named(properties, "slug"))):
         if not slug.startswith("/"):
             slug = f"{_dashed(folder_of(note.path))}/{slug}"
         address = _as_address(slug)
-    aliases = tuple(_as_names(properties.get("aliases", properties.get("alias"))))
+    aliases = tuple(_as_names(named(properties, "aliases", "alias")))
     if address is None and not aliases:
         return _NO_WISH
     return Wish(address, aliases)

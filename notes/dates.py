@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
+from notes.frontmatter import named
+
 if TYPE_CHECKING:
     from notes.sources import NoteSource
 
@@ -55,7 +57,7 @@ def read_dates(note: NoteSource) -> Dates:
             (
                 date
                 for name in names
-                if (date := _as_date(note.properties.get(name))) is not None
+                if (date := _as_date(named(note.properties, name))) is not None
             ),
             None,
         )
@@ -116,7 +118,7 @@ def not_before(value: object) -> datetime.datetime | None:
 
 
 def _first_moment(note: NoteSource, names: Iterable[str]) -> datetime.datetime | None:
-    moments = (as_moment(note.properties.get(name)) for name in names)
+    moments = (as_moment(named(note.properties, name)) for name in names)
     return next((moment for moment in moments if moment is not None), None)
 
 

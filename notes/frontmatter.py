@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -125,6 +126,22 @@ def load_mapping(text: str) -> dict[str, Any]:
         loader.dispose()
     _check_size(properties)
     return {str(name): value for name, value in properties.items()}
+
+
+def named(properties: Mapping[str, Any], *names: str) -> Any:
+    """
+    Return the property of the first of *names* that there is; None without any.
+
+    In upper or lower case, as Obsidian reads 'Tags'; one that is written just so first.
+    """
+    for name in names:
+        if name in properties:
+            return properties[name]
+        folded = name.casefold()
+        for key in properties:
+            if key.casefold() == folded:
+                return properties[key]
+    return None
 
 
 def _check_depth(text: str) -> None:

@@ -9,6 +9,7 @@ from itertools import filterfalse
 
 from notes import addresses as addressing
 from notes.dates import changed_at, published_at, read_dates
+from notes.frontmatter import named
 from notes.languages import is_language
 from notes.layers import differing, replaced
 from notes.links import is_sheet, lookup_key
@@ -361,7 +362,7 @@ class _Wishes(Mapping[str, addressing.Wish]):
 
 
 def _read_facts(note: NoteSource) -> Facts:
-    language = note.properties.get("lang") or note.properties.get("language")
+    language = named(note.properties, "lang") or named(note.properties, "language")
     return Facts(
         wish=addressing.read_wish(note),
         dates=read_dates(note),

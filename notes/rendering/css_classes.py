@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from notes.frontmatter import named
+
 MAX_CLASSES = 20
 
 _CLASS = re.compile(r"-?[^\W\d-][\w-]{0,99}")
@@ -15,7 +17,7 @@ def classes_of(properties: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the classes in a note's frontmatter that are names, none twice."""
     found: dict[str, None] = {}
     for key in ("cssclasses", "cssclass"):
-        value = properties.get(key)
+        value = named(properties, key)
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, str):
                 names = part.replace(",", " ").split()

@@ -7,6 +7,7 @@ from typing import Any
 
 from markdown_it.token import Token
 
+from notes.frontmatter import named
 from notes.links import is_board, is_sheet
 from notes.rendering.base_files import parse_base
 from notes.rendering.boards import parse_board
@@ -91,7 +92,7 @@ def _valid(text: str) -> str:
 
 
 def _title(note: NoteSource, headings: list[Heading]) -> str:
-    given = note.properties.get("title")
+    given = named(note.properties, "title")
     if isinstance(given, str | int | float) and not isinstance(given, bool):
         title = " ".join(_valid(str(given)).split())
         if title:
@@ -113,7 +114,7 @@ def _begins_with_title(tokens: list[Token], title: str) -> bool:
 
 def _description(note: NoteSource) -> str:
     """Return what the author says of *note*, as plain text; '' without it."""
-    given = note.properties.get("description")
+    given = named(note.properties, "description")
     if not isinstance(given, str):
         return ""
     # Its links and comments are what they are in the text.

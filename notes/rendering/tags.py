@@ -14,6 +14,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 from notes.addresses import quote, tag_address
+from notes.frontmatter import named
 from notes.rendering.slots import mark
 
 # No space, no punctuation but '-', '_' and '/'; the ranges are ASCII's, then general
@@ -64,7 +65,7 @@ def _render(
 
 def tags_of(properties: Mapping[str, Any]) -> list[str]:
     """Return the tags in a note's frontmatter, without '#'."""
-    found = properties.get("tags", properties.get("tag"))
+    found = named(properties, "tags", "tag")
     if isinstance(found, str):
         found = _SEPARATORS.split(found)
     elif not isinstance(found, list):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 
 import pytest
 
@@ -252,6 +253,29 @@ def test_only_a_page_with_coloured_code_loads_the_colours() -> None:
     assert link in _page(site, "/a")
     assert link not in _page(site, "/b")
     assert link in _page(site, "/c")
+
+
+def test_the_names_of_properties_are_read_in_upper_and_lower_case() -> None:
+    site = make_site(
+        {
+            "a.md": "---\nTitle: Tea\nTAGS: [drink]\nAliases: [brew]\nLang: de\n"
+            "Created: 2026-01-02\nUpdated: 2026-01-03\nCssClasses: wide\n"
+            "Description: About tea\n---\n",
+            "b.md": "---\nPermalink: far/away\n---\n",
+            "c.md": "---\nSlug: near\n---\n",
+            "d.md": "---\nTitle: Other\ntitle: One\n---\n",
+        }
+    )
+    page = _page(site, "/a")
+    assert "<title>Tea · localhost</title>" in page
+    assert '<html lang="de"' in page
+    assert '<article class="wide">' in page
+    assert '<meta name="description" content="About tea">' in page
+    assert '<a class="tag" href="/tags/drink">#drink</a>' in page
+    assert re.findall(r'<time datetime="(.*?)">', page) == ["2026-01-02", "2026-01-03"]
+    assert site.redirect("/brew") == "/a"
+    assert {"/far/away", "/near"} <= site.pages.keys()
+    assert "<title>One · localhost</title>" in _page(site, "/d")
 
 
 def test_an_empty_vault_has_a_start_page() -> None:
