@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from notes.search.words import Term, fold
+from notes.search.words import Term, fold, is_run
 
 LENGTH = 180
 """Characters, about."""
@@ -55,7 +55,7 @@ def _pattern(terms: Sequence[Term]) -> re.Pattern[str]:
     longest_first = sorted({term.text for term in terms}, key=len, reverse=True)
     return re.compile(
         "|".join(
-            rf"\b{re.escape(text)}\w*" if text[:1].isascii() else re.escape(text)
+            re.escape(text) if is_run(text) else rf"\b{re.escape(text)}\w*"
             for text in longest_first
         )
         or r"(?!)"

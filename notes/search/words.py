@@ -68,6 +68,11 @@ def _split(match: re.Match[str]) -> str:
     return f" {' '.join([*_pairs(match[0]), match[0][-1]])} "
 
 
+def is_run(text: str) -> bool:
+    """Return whether *text*, of a term, is written without spaces around its words."""
+    return _RUN.match(text) is not None
+
+
 def _pairs(run: str) -> list[str]:
     return [first + second for first, second in itertools.pairwise(run)]
 

@@ -104,6 +104,9 @@ def test_text_that_is_marked_is_the_text_and_no_html() -> None:
     )
     assert mark("x", ()) == "x"
     assert mark("THÉÂTRE", read_query("theatre")) == "<mark>THÉÂTRE</mark>"
+    # Words are found by their beginnings, in every script that has them.
+    assert mark("ведомость Дома", read_query("дом")) == "ведомость <mark>Дома</mark>"
+    assert mark("日本語", read_query("本")) == "日<mark>本</mark>語"
 
 
 def test_a_snippet_is_where_most_of_the_words_are() -> None:
