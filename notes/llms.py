@@ -33,7 +33,10 @@ def _make(site: Site) -> str:
         rendered, entry = site.rendered[path], site.entries[path]
         if rendered.error is not None:
             continue
-        url = conf.public_url + markdown_url(entry.address)
+        address = markdown_url(entry.address)
+        # A bracket without its other half would end the link, or have it never end.
+        address = address.replace("(", "%28").replace(")", "%29")
+        url = conf.public_url + address
         line = f"- [{_escaped(entry.title)}]({url})"
         if rendered.excerpt:
             line += f": {_escaped(rendered.excerpt)}"

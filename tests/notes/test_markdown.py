@@ -148,6 +148,14 @@ def test_what_nests_deep_is_no_danger(text: str) -> None:
     assert markdown.find_markdown(make_site({"a.md": text}), "/a.md") is not None
 
 
+def test_a_bracket_in_an_address_ends_no_link_of_llms_txt() -> None:
+    with served(make_site({"Hello :).md": "text"})) as client:
+        assert client.get("/llms.txt").text.endswith(
+            "- [Hello :)](http://localhost:8080/Hello-:%29.md): text\n"
+        )
+        assert client.get("/Hello-:%29.md").status == 200
+
+
 def test_llms_txt_lists_all_notes() -> None:
     files = FILES | {
         "_site.md": "---\ntitle: Tea [and] <co>\ndescription: All of it\n---\n"
