@@ -217,7 +217,7 @@ def test_the_command_takes_a_folder_as_seen_from_where_it_is_given(
         """
         cp -r /opt/trip2g/releases/1/docs /srv/vault
         cd /srv
-        trip2g sync_vault vault
+        trip2g sync_vault --delete vault
         """
     )
     assert " published, 0 not " in said.stdout
