@@ -33,6 +33,11 @@ def main() -> None:
 
     try:
         execute_from_command_line(sys.argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read it, as `head`, has gone. Nor may it be told at the exit's own flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except DatabaseError as exc:
         if not is_unfit(exc):
             raise

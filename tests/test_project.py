@@ -140,6 +140,28 @@ runpy.run_path("manage.py", run_name="__main__")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_a_command_that_nobody_listens_to_any_more_has_no_traceback(
+    tmp_path: Path,
+) -> None:
+    """As behind `| head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "manage.py", "help"],
+            cwd=ROOT,
+            env={**os.environ, "DATA_DIR": str(tmp_path)},
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("debug", ["false", "true"])
 def test_runserver_serves_the_same_site(tmp_path: Path, debug: str) -> None:

@@ -67,6 +67,17 @@ def run(*args: object, **options: object) -> tuple[str, str, int]:
 
 
 @pytest.mark.django_db
+def test_an_empty_word_is_not_the_folder_that_one_is_in(vault, runner, monkeypatch):
+    # As `sync_vault "$VAULT"` has it where nobody has set that.
+    monkeypatch.chdir(vault)
+    _, error, returncode = run("")
+    assert "argument DIR: it is empty" in error
+    assert (runner, Note.objects.count()) == ([], 0)
+    assert returncode == 1  # for who calls it; on a command line argparse says 2
+    assert run(".")[2] == 0
+
+
+@pytest.mark.django_db
 def test_the_summary_is_the_last_line(vault, runner):
     assert run(vault) == (
         "1 published, 2 not (1 draft, 1 excluded, 0 skipped)\n",

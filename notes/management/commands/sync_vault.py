@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Command(BaseCommand):
     help = "Makes the site what the vault in DIR is. Only what changed is written."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("directory", metavar="DIR", type=Path, help="the vault")
+        parser.add_argument("directory", metavar="DIR", type=_folder, help="the vault")
         parser.add_argument(
             "--delete",
             action="store_true",
@@ -119,6 +119,13 @@ class Command(BaseCommand):
         for path, reason in report.skipped:
             self.stdout.write(f"skipped {path}: {reason}")
         self.stdout.write(report.summary())
+
+
+def _folder(text: str) -> Path:
+    """Return *text* as a path; '' is none, though it would be the current folder's."""
+    if not text:
+        raise ArgumentTypeError("it is empty")
+    return Path(text)
 
 
 def _is_empty() -> bool:
