@@ -256,9 +256,6 @@ def _hold(port: Port, attempts: Iterator[int]) -> Generator[None, None, Event]:
                     refusal = event.reason or "the slot went to another instance"
         elif event is None and (port.should_end() or port.has_lost_lock()):
             event = yield from _release(port, next(attempts), "")
-            if port.should_end() and event.said not in OVER:
-                # Not ended in the database: the next epoch will do that.
-                event = Event(Said.RELEASED)
         # The end comes without a release, too: from a writer process that died, or
         # answered late, after the tenure had been ended in the database.
         is_over = event is not None and event.said in OVER
@@ -290,8 +287,9 @@ def _release(port: Port, attempt: int, successor: str) -> Generator[None, None, 
         if event.said in OVER:
             return event
         if event.said is not done:
-            if port.lacks_writer():
-                # Nobody can end the tenure in the database: the next epoch will.
+            if port.should_end() or port.lacks_writer():
+                # Nobody ends the tenure in the database: the next epoch will. Nor is
+                # it tried again for each peer that has asked.
                 return Event(Said.RELEASED, successor=successor, reason=event.reason)
             break
     port.set_closing(False)

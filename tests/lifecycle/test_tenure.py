@@ -446,6 +446,18 @@ def test_a_writer_that_dies_when_its_instance_ends_keeps_nobody_waiting(
     assert world.now - died < 1.0
 
 
+def test_a_writer_that_is_frozen_at_the_end_is_waited_for_once() -> None:
+    """Not once for each ask: nobody writes any more, and the others wait."""
+    world, giver, other = held_by_the_first()
+    giver.objects_to.clear()
+    for _ in range(5):
+        giver.receive(Ask(other.id, "v", frozenset()))
+    giver.stop()
+    freeze_writer(giver, 1000)
+    giver.end()
+    assert run(world, lambda: holder(world) is other, RELEASE_TIMEOUT + HANDOFF)
+
+
 def test_a_writer_that_dies_in_a_take_at_the_end_leaves_the_lock() -> None:
     world = World()
     one = Instance(world)
