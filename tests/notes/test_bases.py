@@ -6,13 +6,14 @@ import re
 import time
 import tracemalloc
 from html import unescape
+from typing import cast
 from unittest import mock
 
 import pytest
 
 from notes.bases import functions, querying
 from notes.bases.definitions import Filter, read_base
-from notes.bases.evaluation import Budget, Evaluator
+from notes.bases.evaluation import Budget, Evaluator, World
 from notes.bases.expressions import ExpressionError, parse_expression
 from notes.building import change_site
 from tests.notes.sites import make_site, sort_files
@@ -449,7 +450,7 @@ def test_no_number_is_too_large(properties, formula, shown):
 )
 def test_a_text_that_would_be_too_long_is_never_made(formula):
     text = "a" * 200_000
-    evaluator = Evaluator(_World(text), "n.md", {}, Budget())
+    evaluator = Evaluator(cast(World, _World(text)), "n.md", {}, Budget())
     evaluator.begin("n.md")
     made = Filter("expression", expression=parse_expression(f"{formula} == 1"))
     tracemalloc.start()
