@@ -45,6 +45,8 @@ class Kubernetes(Row):
         self._data = Path(stage.knobs["DATA_DIR"])
         self._name = f"localhost/trip2g-{secrets.token_hex(3)}"
         self._number = 0
+        # Images that are there and have not been deployed, the next one first.
+        self._built: list[str] = []
         self._public: Address
         self.cluster: Cluster
 
@@ -96,9 +98,14 @@ class Kubernetes(Row):
             "the Service answering",
         )
 
+    def prepare(self, deploys: int) -> None:
+        """Build the images, as elsewhere; the node gets each when it is deployed."""
+        self._built += [self._build() for _ in range(deploys)]
+
     def deploy(self) -> None:
-        """Build the next image and roll it out; return once the old pod is gone."""
-        tag = self._build()
+        """Roll the next image out; return once the old pod is gone."""
+        tag = self._built.pop(0) if self._built else self._build()
+        self.cluster.load(tag)
         text = recipes.render("kubernetes/trip2g.yaml", self.changes(tag))
         self.cluster.kubectl("apply", "-f", "-", given=text)
         self.cluster.kubectl(
@@ -125,5 +132,4 @@ class Kubernetes(Row):
         tag = f"{self._name}:{self._number}"
         self._podman.build(tag, releases.make_next() if releases else REPOSITORY)
         self.resources.callback(self._podman.run, "rmi", "--force", tag)
-        self.cluster.load(tag)
         return tag
