@@ -10,6 +10,7 @@ to standard output as Markdown.
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -289,4 +290,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # As at Ctrl-C: else all that the row has started would stay behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Ended before the last row was played.")

@@ -65,7 +65,7 @@ class LoadProcess:
         )
         try:
             self._read_line()
-        except LoadError:
+        except BaseException:  # at a signal, too
             self.__exit__(None, None, None)
             raise
         return self

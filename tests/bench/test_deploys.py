@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from bench import rows
 from bench.instance import REPOSITORY, InstanceError
 from bench.programs import SOURCES
 from bench.rows.row import Claim, Row
+from bench.waiting import wait_until
 
 FIELDS = [
     "row",
@@ -212,3 +214,33 @@ def test_a_restart_on_one_socket_keeps_what_a_bare_restart_loses(tmp_path):
         "- Command: `python ",
     ):
         assert word in done.stdout
+
+
+def test_ended_by_a_signal_it_leaves_no_process(tmp_path):
+    command = [sys.executable, "bench/deploys.py", "--row", "naive-restart"]
+    environ = os.environ | {"TMPDIR": str(tmp_path)}
+
+    def started() -> list[str]:
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if f"TMPDIR={tmp_path}".encode() in (process / "environ").read_bytes():
+                    found.append((process / "cmdline").read_bytes().decode())
+        return found
+
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, env=environ, stderr=subprocess.PIPE, text=True
+    ) as bench:
+        wait_until(
+            lambda: (
+                any("bench.load" in one for one in started())
+                and any("gunicorn" in one for one in started())
+            ),
+            60,
+            "the load",
+        )
+        bench.terminate()
+        _, said = bench.communicate(timeout=60)
+    assert bench.returncode == 1
+    assert said.splitlines()[-1] == "Ended before the last row was played."
+    assert started() == []
