@@ -45,8 +45,8 @@ class Kubernetes(Row):
         self._data = Path(stage.knobs["DATA_DIR"])
         self._name = f"localhost/trip2g-{secrets.token_hex(3)}"
         self._number = 0
-        # Images that are there and have not been deployed, the next one first.
-        self._built: list[str] = []
+        # Images that the node has and that were not deployed, the next one first.
+        self._loaded: list[str] = []
         self._public: Address
         self.cluster: Cluster
 
@@ -99,13 +99,16 @@ class Kubernetes(Row):
         )
 
     def prepare(self, deploys: int) -> None:
-        """Build the images, as elsewhere; the node gets each when it is deployed."""
-        self._built += [self._build() for _ in range(deploys)]
+        """
+        Have the node know the images.
+
+        It would pull the layers that changed; without a registry it is given all.
+        """
+        self._loaded += [self._load() for _ in range(deploys)]
 
     def deploy(self) -> None:
         """Roll the next image out; return once the old pod is gone."""
-        tag = self._built.pop(0) if self._built else self._build()
-        self.cluster.load(tag)
+        tag = self._loaded.pop(0) if self._loaded else self._load()
         text = recipes.render("kubernetes/trip2g.yaml", self.changes(tag))
         self.cluster.kubectl("apply", "-f", "-", given=text)
         self.cluster.kubectl(
@@ -126,10 +129,11 @@ class Kubernetes(Row):
         command = ("python", "manage.py", "token", "create", name)
         return self.cluster.kubectl("exec", pod, "--", *command).strip()
 
-    def _build(self) -> str:
+    def _load(self) -> str:
         releases = self.stage.releases
         self._number += 1
         tag = f"{self._name}:{self._number}"
         self._podman.build(tag, releases.make_next() if releases else REPOSITORY)
         self.resources.callback(self._podman.run, "rmi", "--force", tag)
+        self.cluster.load(tag)
         return tag
