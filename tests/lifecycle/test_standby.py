@@ -152,7 +152,9 @@ def test_a_holder_that_drains_is_asked_again_and_does_not_keep_the_slot_to_its_e
             done = manage(data_dir, "handoff", "acquire", one.id)
             assert done.returncode == 0, done.stderr
             with ThreadPoolExecutor(1) as pool:
-                slow = pool.submit(one.get, "/slow?seconds=6")
+                began = data_dir.parent / "began"
+                slow = pool.submit(one.get, f"/slow?seconds=6&began={began}")
+                wait_until(began.exists, 10, "the slow reader")
                 one.process.send_signal(signal.SIGTERM)
                 wait_until(lambda: two.status()["epoch"], 15, "the slot")
                 assert not slow.done()

@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import time
+from pathlib import Path
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
@@ -19,6 +20,8 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def slow(request: HttpRequest) -> HttpResponse:
+    """Answer in a while; the file that is named tells that it has begun."""
+    Path(request.GET["began"]).touch()
     time.sleep(float(request.GET["seconds"]))
     return HttpResponse("slow")
 
