@@ -124,8 +124,9 @@ class Node(Owner):
         for name in ("cpuset.cpus", "cpuset.mems"):
             (top / self.name / name).write_text((top / name).read_text())
         (top / self.name / "cgroup.clone_children").write_text("1")
-        # Else all pods together weigh as much as one process outside.
-        (GROUPS / "cpu" / self.name / "cpu.shares").write_text("16384")
+        # Else all pods together weigh as much as one process outside; with much more
+        # the load would be sent late, as it has a third of a core at the least so.
+        (GROUPS / "cpu" / self.name / "cpu.shares").write_text("4096")
 
     def _remove_groups(self) -> None:
         # The last one is the runtime's own doing.

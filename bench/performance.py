@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.chart import Life, Span
 from bench.load import Plan
-from bench.load_process import LoadProcess
+from bench.load_process import LoadError, LoadProcess
 from bench.report import Record, Report
 from bench.rows.row import Row
 from bench.stage import find_pages
@@ -82,10 +82,25 @@ def perform(
                 time.sleep(pause)
             ended_at = time.monotonic()
             report = load.stop()
+    refuse_late(report, patience)
     lives = _lives(row, began_at, ended_at)
     if token:
         report = _reconciled(row, report)
     return Performance(report, load.records, began_at, ended_at, lives)
+
+
+def refuse_late(report: Report, patience: float) -> None:
+    """
+    Raise when requests were lost that had not even been sent.
+
+    Raises:
+        LoadError: the generator was late by *patience* seconds or more.
+    """
+    if report.lag_ms >= patience * 1000:
+        raise LoadError(
+            f"The load was sent up to {report.lag_ms / 1000:.0f} s late: this machine "
+            "is too busy for it. Play fewer requests a second, or nothing beside."
+        )
 
 
 def _reconciled(row: Row, report: Report) -> Report:
