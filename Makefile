@@ -20,6 +20,8 @@ BESIDE := tests/deploys/test_recipes.py tests/deploys/test_backup_manual.py
 ALONE := $(addprefix tests/deploys/,test_balanced.py test_container.py \
   test_kubernetes.py test_two_addresses.py) tests/browser
 TOGETHER = -n $(JOBS) --dist loadfile
+# What deploys waits for most of its time, so that there may be one more.
+WAITING = -n $(shell expr $(JOBS) + 1) --dist loadfile
 # The longest first.
 LONGEST := $(addprefix tests/deploys/,test_systemd.py test_one_port.py test_chaos.py)
 LOADS := $(LONGEST) tests/test_readme.py $(filter-out $(BESIDE) $(ALONE) $(LONGEST),\
@@ -106,7 +108,7 @@ test: packages check
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(TOGETHER) $(PYTEST_FLAGS) \
 	    $(addprefix --ignore=,$(LOADS) $(ALONE))
-	$(BIN)/coverage run -m pytest $(TOGETHER) --no-loadscope-reorder $(PYTEST_FLAGS) \
+	$(BIN)/coverage run -m pytest $(WAITING) --no-loadscope-reorder $(PYTEST_FLAGS) \
 	    $(LOADS)
 	$(BIN)/coverage run -m pytest $(PYTEST_FLAGS) $(ALONE)
 	$(BIN)/coverage combine --quiet
