@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files import File
 from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 
 from lifecycle import gate
+from lifecycle.backup.directory import DirectoryStorage
 from lifecycle.guests import GuestAuthority
 from lifecycle.internal_server import InternalServer
+from tests.lifecycle.backups import Site, Torn
 from tests.lifecycle.instances import SAMPLE, manage
 from tests.lifecycle.migrations_of import Migrations
 
@@ -111,3 +115,41 @@ def migrations(
     shutil.rmtree(guarded.parent / "snapshots")
     yield made
     made.reload()
+
+
+@pytest.fixture
+def site(guarded: Path, tmp_path: Path, settings: Any) -> Iterator[Site]:
+    """A site with a word in its database, whose backups go to a directory beside it."""
+    made = Site(guarded, tmp_path / "store")
+    settings.STORAGES = {
+        "backups": {
+            "BACKEND": "lifecycle.backup.directory.DirectoryStorage",
+            "OPTIONS": {"location": str(made.store)},
+        }
+    }
+    settings.LIFECYCLE_BACKUP_TREES = {"files": made.files}
+    settings.LIFECYCLE_SIMPLE_BACKUP = True
+    made.write("first")
+    yield made
+    assert not made.work().exists()
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
+    """What the store cannot read: part of a name to an error number, 0: at its end."""
+    broken: dict[str, int] = {}
+    opening = DirectoryStorage.open
+
+    def open_it(self: DirectoryStorage, name: str, mode: str = "rb") -> File[bytes]:
+        errors = [error for part, error in broken.items() if part in name]
+        if any(errors):
+            raise OSError(errors[0], os.strerror(errors[0]))
+        file: File[bytes] = opening(self, name, mode)
+        if not errors:
+            return file
+        with file:
+            return File(Torn(file.read()))
+
+    monkeypatch.setattr(DirectoryStorage, "open", open_it)
+    yield broken
+    broken.clear()
