@@ -19,7 +19,9 @@ from lifecycle import gate
 from lifecycle.backup.directory import DirectoryStorage
 from lifecycle.guests import GuestAuthority
 from lifecycle.internal_server import InternalServer
+from lifecycle.page import SharedPage
 from tests.lifecycle.backups import Site, Torn
+from tests.lifecycle.guarded import begin_epoch
 from tests.lifecycle.instances import SAMPLE, manage
 from tests.lifecycle.migrations_of import Migrations
 
@@ -98,6 +100,16 @@ def guarding(path: Path, blocker: Any) -> Iterator[None]:
             connections.close_all()
             options["NAME"] = was
             gate.set_authority(authority)
+
+
+@pytest.fixture
+def page(guarded: Path) -> SharedPage:
+    """The page of an instance that holds the slot; this process is its worker."""
+    made = SharedPage()
+    made.epoch = 7
+    begin_epoch(guarded, 7)
+    gate.set_authority(gate.WorkerAuthority(made))
+    return made
 
 
 @pytest.fixture

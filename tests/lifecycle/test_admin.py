@@ -14,7 +14,7 @@ from lifecycle import gate
 from lifecycle.gate import WriteOutsideGateError
 from lifecycle.models import AppliedMigration
 from lifecycle.page import SharedPage
-from tests.lifecycle.test_gate import begin_epoch
+from tests.lifecycle.guarded import begin_epoch
 
 CONTRIB = [
     f"django.contrib.{name}"

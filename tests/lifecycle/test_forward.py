@@ -22,7 +22,7 @@ from lifecycle.page import SharedPage, WorkerSlot
 from lifecycle.peers import RunDir
 from lifecycle.worker_state import WorkerState, set_state
 from lifecycle.writes import WriteGate, make_seats
-from tests.lifecycle.test_gate import begin_epoch, names, outsider, row, save_twice
+from tests.lifecycle.guarded import begin_epoch, names, outsider, row, save_twice
 
 Script = Callable[[socket.socket], None]
 Application = Callable[[dict[str, Any], Any], list[bytes]]

@@ -22,8 +22,8 @@ from lifecycle.guests import GuestAuthority, GuestSlotLostError, SlotTakenError
 from lifecycle.models import Epoch
 from lifecycle.slot import WriterSlot
 from tests.lifecycle.children import run_in_child
+from tests.lifecycle.guarded import begin_epoch, names, outsider, row
 from tests.lifecycle.instances import manage, sample_environ
-from tests.lifecycle.test_gate import begin_epoch, names, outsider, row
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from lifecycle import database, gate, schema
 from lifecycle.exceptions import LifecycleError
 from lifecycle.models import AppliedMigration
 from lifecycle.verdicts import Verdict
+from tests.lifecycle.guarded import begin_epoch, outsider
 from tests.lifecycle.migrations_of import Migrations
-from tests.lifecycle.test_gate import begin_epoch, outsider
 
 KNOBS = {"MIGRATE_ON_HANDOFF": True, "ALLOW_BREAKING_MIGRATIONS": False}
 ADDS = """[migrations.AddField("entry", "new", models.TextField(null=True))]"""

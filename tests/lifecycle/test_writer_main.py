@@ -17,8 +17,8 @@ from lifecycle import epochs, gate, locks, peers, schema, timeline, writer_main
 from lifecycle.models import Epoch
 from lifecycle.slot import WriterSlot
 from lifecycle.writer_main import Writer
+from tests.lifecycle.guarded import begin_epoch, names, outsider, row
 from tests.lifecycle.migrations_of import Migrations
-from tests.lifecycle.test_gate import begin_epoch, names, outsider, row
 from tests.processes import wait_until
 
 log: list[str] = []
