@@ -40,7 +40,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from notes.addresses import Addresses
+from notes.assigning import Addresses
 from notes.effort import Effort
 from notes.frames import Frame
 from notes.links import Resolver

@@ -15,7 +15,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from notes.addresses import Addresses, folder_of, folders_above
+from notes.addresses import folder_of, folders_above
+from notes.assigning import Addresses
 from notes.layers import replaced
 from notes.pages import Entry, Listing
 from notes.rendering import RenderedNote

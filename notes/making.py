@@ -10,7 +10,8 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from notes.addresses import Addresses, quote
+from notes.addresses import quote
+from notes.assigning import Addresses
 from notes.blobs import blob_path
 from notes.conf import conf
 from notes.frames import Frame

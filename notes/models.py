@@ -75,7 +75,7 @@ class FormerAddress(models.Model):
     """An address that a note had before it was renamed or moved."""
 
     address = models.CharField(max_length=1100, unique=True)
-    """What `notes.addresses.redirect_key` makes of it."""
+    """What `notes.assigning.redirect_key` makes of it."""
     path = models.CharField(max_length=1024, db_index=True)
     """Of the note now; if there is none any more, the address leads nowhere."""
     sequence = models.PositiveBigIntegerField(db_index=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from django.db.models import Q
 
-from notes.addresses import first_choice, read_wish, redirect_key
+from notes.assigning import first_choice, read_wish, redirect_key
 from notes.models import FormerAddress, Note
 from notes.sources import load_note
 

@@ -14,17 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from notes.addresses import (
-    TAGS,
-    Addresses,
-    Wish,
-    foresee_address,
-    quote,
-    read_wish,
-    redirect_key,
-    tag_address,
-    wsgi_path,
-)
+from notes.addresses import TAGS, quote, tag_address, wsgi_path
+from notes.assigning import Addresses, Wish, foresee_address, read_wish, redirect_key
 from notes.bases.selecting import Answers
 from notes.dates import Dates
 from notes.frames import Frame

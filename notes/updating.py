@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import filterfalse
 
-from notes import addresses as addressing
+from notes.addresses import folder_of
+from notes.assigning import Turnover, Wish, change_addresses, read_wish
 from notes.dates import changed_at, published_at, read_dates
 from notes.frontmatter import named
 from notes.languages import is_language
@@ -107,7 +108,7 @@ class Update:
         """Give out addresses anew where they may change."""
         old, facts = self.old, self.facts
         gone = {path: old.facts[path].wish for path in self.removed}
-        new: dict[str, addressing.Wish] = {}
+        new: dict[str, Wish] = {}
         for path in self._notes:
             known, wish = old.facts.get(path), facts[path].wish
             if known is None or known.wish != wish:
@@ -124,7 +125,7 @@ class Update:
             before, after = old.folders.counts, self._counted.counts
             folders = differing(before, after)
             files = self.attachments, old.attachments
-            turnover = addressing.Turnover(
+            turnover = Turnover(
                 gone=gone,
                 new=new,
                 folders_gone={folder for folder in folders if folder not in after},
@@ -132,7 +133,7 @@ class Update:
                 files_gone={path for path in self._come_or_gone if path in files[1]},
                 files_come={path for path in self._come_or_gone if path in files[0]},
             )
-            self.addresses = addressing.change_addresses(
+            self.addresses = change_addresses(
                 old.addresses, turnover, _Wishes(facts), self.attachments
             )
         self.resolver = old.resolver
@@ -316,10 +317,10 @@ class Update:
         before, after = self.old.addresses.owners, self.addresses.owners
         touched: dict[str, set[str]] = {}
         for path in self.relisted:
-            touched.setdefault(addressing.folder_of(path), set()).add(path)
+            touched.setdefault(folder_of(path), set()).add(path)
         for folder in differing(before, after):
             for owner in (before.get(folder), after.get(folder)):
-                if owner is not None and addressing.folder_of(owner) == folder:
+                if owner is not None and folder_of(owner) == folder:
                     touched.setdefault(folder, set()).add(owner)
         new: dict[str, Neighbours] = {}
         for folder, paths in touched.items():
@@ -345,13 +346,13 @@ class Update:
         )
 
 
-class _Wishes(Mapping[str, addressing.Wish]):
+class _Wishes(Mapping[str, Wish]):
     """What all notes wish, by path; looked up where it is asked for."""
 
     def __init__(self, facts: Mapping[str, Facts]) -> None:
         self._facts = facts
 
-    def __getitem__(self, path: str) -> addressing.Wish:
+    def __getitem__(self, path: str) -> Wish:
         return self._facts[path].wish
 
     def __iter__(self) -> Iterator[str]:
@@ -364,7 +365,7 @@ class _Wishes(Mapping[str, addressing.Wish]):
 def _read_facts(note: NoteSource) -> Facts:
     language = named(note.properties, "lang") or named(note.properties, "language")
     return Facts(
-        wish=addressing.read_wish(note),
+        wish=read_wish(note),
         dates=read_dates(note),
         language=language if is_language(language) else "",
         changed_at=changed_at(note),
