@@ -27,11 +27,11 @@ METHOD = (
     "An open load reads pages at the public port, half of them on kept connections, "
     "each with its stylesheet and first attachment, while instances replace one "
     "another; no request is sent twice. Writes are numbered and looked up in the "
-    "database afterwards. Each asks for a new note (rows before 22:00 on 2026-11-26 did "
-    "not): one that comes a second time is refused and counts as failed. Times are those of the reads that were kept, from the moment "
-    "each was due. There is a write for every ten pages; a load in pages/s counts pages "
-    "alone, one in requests/s all that is sent. 'idle race': lost on connections that "
-    "had rested longer than half of the grace; printed, and not judged."
+    "database afterwards. Each asks for a new note: one that comes a second time is "
+    "refused and counts as failed. Times are those of the reads that were kept, from "
+    "the moment each was due. There is a write for every ten pages; a load in pages/s "
+    "counts pages alone, one in requests/s all that is sent. 'idle race': lost on "
+    "connections that had rested longer than half of the grace; printed, and not judged."
 )
 
 
