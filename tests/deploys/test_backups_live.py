@@ -370,8 +370,9 @@ def test_deploys_with_backups_on_lose_nothing(tmp_path: Path) -> None:
         instance.stop()
         listed = json.loads(manage(scene.stage, "backup", "list", "--json").stdout)
         made = [each for each in listed if not each["problem"]]
-        assert made[0]["reason"] == "shutdown"
-        assert made[0]["name"] > before
+        # The schedule, whose interval is a second here, may make one more after it.
+        (last,) = [each for each in made[:2] if each["reason"] == "shutdown"]
+        assert last["name"] > before
         # A handoff ends a backup that is under way, and its leftovers are no backup.
         called_off = [each["problem"] for each in listed if each["problem"]]
         assert len(called_off) <= DEPLOYS + 1
